@@ -1,0 +1,93 @@
+package handshake
+
+import (
+	"crypto/tls"
+	"fmt"
+)
+
+// Alert is a TLS alert description (RFC 8446, section 6). Its String is the
+// one of crypto/tls.
+type Alert uint8
+
+// String returns the text that crypto/tls prints for the alert.
+func (a Alert) String() string { return tls.AlertError(a).Error() }
+
+// The alerts that this package sends or treats specially (RFC 8446, section
+// 6, and RFC 7301, section 3.2, for the last).
+const (
+	AlertCloseNotify                  Alert = 0
+	AlertUnexpectedMessage            Alert = 10
+	AlertBadRecordMAC                 Alert = 20
+	AlertRecordOverflow               Alert = 22
+	AlertHandshakeFailure             Alert = 40
+	AlertBadCertificate               Alert = 42
+	AlertUnsupportedCertificate       Alert = 43
+	AlertCertificateRevoked           Alert = 44
+	AlertCertificateExpired           Alert = 45
+	AlertCertificateUnknown           Alert = 46
+	AlertIllegalParameter             Alert = 47
+	AlertUnknownCA                    Alert = 48
+	AlertAccessDenied                 Alert = 49
+	AlertDecodeError                  Alert = 50
+	AlertDecryptError                 Alert = 51
+	AlertProtocolVersion              Alert = 70
+	AlertInsufficientSecurity         Alert = 71
+	AlertInternalError                Alert = 80
+	AlertInappropriateFallback        Alert = 86
+	AlertUserCanceled                 Alert = 90
+	AlertMissingExtension             Alert = 109
+	AlertUnsupportedExtension         Alert = 110
+	AlertUnrecognizedName             Alert = 112
+	AlertBadCertificateStatusResponse Alert = 113
+	AlertUnknownPSKIdentity           Alert = 115
+	AlertCertificateRequired          Alert = 116
+	AlertNoApplicationProtocol        Alert = 120
+)
+
+// LocalError is a fault that this side found. After it the connection is
+// dead: the alert that Fault.Alert names was queued for the peer, and every
+// later call returns the same error.
+type LocalError struct {
+	Fault Fault  // what went wrong
+	State State  // the state in which it was found
+	Err   error  // the cause, or nil
+	Info  string // detail for people, or ""
+}
+
+// Error names the fault, the state and the cause.
+func (e *LocalError) Error() string {
+	s := "tls: " + e.Fault.String()
+	if e.Info != "" {
+		s += " (" + e.Info + ")"
+	}
+	s += " while " + e.State.String()
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *LocalError) Unwrap() error { return e.Err }
+
+// Is makes errors.Is(err, handshake.FaultX) work.
+func (e *LocalError) Is(target error) bool { f, ok := target.(Fault); return ok && f == e.Fault }
+
+// Alert is the alert that the peer was sent.
+func (e *LocalError) Alert() Alert { return e.Fault.Alert() }
+
+// RemoteError is a fatal alert that the peer sent. Unless Authenticated is
+// true it came in plaintext and anybody on the path may have made it.
+type RemoteError struct {
+	Alert         Alert
+	State         State // the state in which it arrived
+	Authenticated bool  // it was protected by handshake or traffic keys
+}
+
+// Error names the alert.
+func (e *RemoteError) Error() string {
+	return fmt.Sprintf("tls: the peer sent a fatal alert while %s: %s", e.State, e.Alert)
+}
+
+// Unwrap returns the alert as a tls.AlertError, for errors.As.
+func (e *RemoteError) Unwrap() error { return tls.AlertError(e.Alert) }

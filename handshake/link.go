@@ -1,0 +1,259 @@
+package handshake
+
+// link is the record layer that a Client, a Server and an Opener share: bytes
+// in, handshake messages and application data out. It does no I/O.
+type link struct {
+	state State
+	err   error // sticky: the connection is dead
+
+	buf  []byte // what the transport gave: buf[r:w] is not consumed yet
+	r, w int
+	msgs []byte // handshake bytes that are not consumed yet
+	mr   int    // msgs[mr:] are to be read
+
+	reader *protector // nil: plaintext
+	writer *protector // nil: plaintext; after Split nil for ever
+	out    []byte     // records that wait for AppendOutput
+	used   budgets
+
+	allowCCS  bool // compatibility change_cipher_spec may come now (section D.4)
+	sawRecord bool
+	skipEarly int  // server: bytes of undecryptable early data that may still be skipped
+	noAppData bool // application data is not allowed in this state (handshake)
+}
+
+// Buffer returns free space for the transport to read into, at least enough
+// for the rest of the record that is coming. Follow it with Advance. The slices
+// that Next returned are invalid after it.
+func (l *link) Buffer() []byte {
+	const least = 1024
+	need := least
+	if have := l.w - l.r; have >= recordHeaderLen {
+		if n := recordHeaderLen + int(l.buf[l.r+3])<<8 + int(l.buf[l.r+4]) - have; n > need {
+			need = min(n, recordHeaderLen+maxCiphertext)
+		}
+	}
+	if l.r == l.w {
+		l.r, l.w = 0, 0
+	}
+	if len(l.buf)-l.w < need {
+		if l.r > 0 && len(l.buf)-(l.w-l.r) >= need {
+			copy(l.buf, l.buf[l.r:l.w])
+		} else {
+			grown := make([]byte, max(l.w-l.r+need, 2*least))
+			copy(grown, l.buf[l.r:l.w])
+			l.buf = grown
+		}
+		l.r, l.w = 0, l.w-l.r
+	}
+	return l.buf[l.w:]
+}
+
+// Advance says that the transport put n bytes into what Buffer returned.
+func (l *link) Advance(n int) { l.w += n }
+
+// Feed is Buffer and Advance for bytes that are elsewhere: it copies p.
+func (l *link) Feed(p []byte) {
+	for len(p) > 0 {
+		n := copy(l.Buffer(), p)
+		l.Advance(n)
+		p = p[n:]
+	}
+}
+
+// Buffered returns how many received bytes are not consumed yet.
+func (l *link) Buffered() int { return l.w - l.r + len(l.msgs) - l.mr }
+
+// AppendOutput moves what is ready to be sent to the end of dst.
+func (l *link) AppendOutput(dst []byte) []byte {
+	dst = append(dst, l.out...)
+	l.out = l.out[:0]
+	return dst
+}
+
+// record returns the next record with a content. ok is false when more bytes
+// are needed. The data is valid until the next Buffer or Feed.
+func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
+	for {
+		pending := l.buf[l.r:l.w]
+		if len(pending) < recordHeaderLen {
+			return 0, nil, false, 0
+		}
+		typ = recordType(pending[0])
+		n := int(pending[3])<<8 | int(pending[4])
+		if !l.sawRecord && (typ < recordCCS || typ > recordApplication || pending[1] != 3) {
+			return 0, nil, false, FaultBadRecordVersion
+		}
+		limit := maxPlaintext
+		if l.reader != nil || l.skipEarly > 0 && typ == recordApplication {
+			limit = maxCiphertext
+		}
+		if n > limit {
+			return 0, nil, false, FaultRecordOverflow // sections 5.1 and 5.2
+		}
+		if len(pending) < recordHeaderLen+n {
+			return 0, nil, false, 0
+		}
+		l.sawRecord = true
+		l.r += recordHeaderLen + n
+		header, body := pending[:recordHeaderLen], pending[recordHeaderLen:recordHeaderLen+n]
+
+		if typ == recordCCS {
+			if fault = l.compatibilityCCS(body); fault != 0 {
+				return 0, nil, false, fault
+			}
+			continue
+		}
+		if l.skipEarly > 0 && typ == recordApplication && l.reader == nil {
+			// After HelloRetryRequest: all protected records up to the second
+			// ClientHello are early data (section 4.2.10).
+			if l.skipEarly -= n; l.skipEarly < 0 {
+				return 0, nil, false, FaultTooMuchEarlyData
+			}
+			continue
+		}
+		if l.reader != nil {
+			if typ != recordApplication {
+				return 0, nil, false, FaultPlaintextRecord
+			}
+			typ, data, fault = l.reader.open(header, body)
+			if fault == FaultBadRecordMAC && l.skipEarly > 0 {
+				// Early data under a key that we do not have (section 4.2.10).
+				if l.skipEarly -= n; l.skipEarly < 0 {
+					return 0, nil, false, FaultTooMuchEarlyData
+				}
+				continue
+			}
+			if fault != 0 {
+				return 0, nil, false, fault
+			}
+			l.skipEarly = 0
+		} else {
+			data = body
+		}
+		if len(data) == 0 {
+			if typ != recordApplication {
+				return 0, nil, false, FaultEmptyFragment // section 5.1
+			}
+			if !spend(&l.used.emptyRecords, maxEmptyRecords) {
+				return 0, nil, false, FaultTooManyEmptyRecords
+			}
+			continue
+		}
+		l.used.emptyRecords = 0
+		return typ, data, true, 0
+	}
+}
+
+// compatibilityCCS handles an unprotected change_cipher_spec (sections 5 and
+// D.4): dropped during the handshake, a fault elsewhere.
+func (l *link) compatibilityCCS(body []byte) Fault {
+	if !l.allowCCS || len(body) != 1 || body[0] != 1 || len(l.msgs) > l.mr {
+		return FaultBadCCS
+	}
+	if !spend(&l.used.ccs, maxCCS) {
+		return FaultTooManyCCS
+	}
+	return 0
+}
+
+// message returns the next whole handshake message, header included, as far as
+// it is there already; what record gave goes in through addHandshake. The
+// message is valid until the next addHandshake.
+func (l *link) message() (msg []byte, ok bool, fault Fault) {
+	pending := l.msgs[l.mr:]
+	if len(pending) < messageHeaderLen {
+		return nil, false, 0
+	}
+	n := messageHeaderLen + (int(pending[1])<<16 | int(pending[2])<<8 | int(pending[3]))
+	if n-messageHeaderLen > maxMessageLen {
+		return nil, false, FaultMessageTooLarge
+	}
+	if len(pending) < n {
+		return nil, false, 0
+	}
+	l.mr += n
+	return pending[:n:n], true, 0
+}
+
+// addHandshake adds the content of a handshake record.
+func (l *link) addHandshake(data []byte) {
+	if l.mr == len(l.msgs) {
+		l.msgs, l.mr = l.msgs[:0], 0
+	}
+	l.msgs = append(l.msgs, data...)
+}
+
+// partial tells that handshake bytes are left over. No key may change while
+// it is true (section 5.1).
+func (l *link) partial() bool { return len(l.msgs) > l.mr }
+
+// setReader changes the key for what the peer sends.
+func (l *link) setReader(p *protector) Fault {
+	if l.partial() {
+		return FaultPartialMessage
+	}
+	if l.reader != nil {
+		l.reader.clear()
+	}
+	l.reader = p
+	return 0
+}
+
+// setWriter changes the key for what this side sends.
+func (l *link) setWriter(p *protector) {
+	if l.writer != nil {
+		l.writer.clear()
+	}
+	l.writer = p
+}
+
+// send queues a record, or several where data is long, under the current key.
+func (l *link) send(typ recordType, data []byte) {
+	if l.writer == nil {
+		l.out = appendPlaintext(l.out, typ, versionTLS12, data)
+		return
+	}
+	for {
+		n := min(len(data), maxPlaintext)
+		l.out = l.writer.seal(l.out, typ, data[:n], 0)
+		if data = data[n:]; len(data) == 0 {
+			return
+		}
+	}
+}
+
+// alert handles an alert record. closed is true for close_notify.
+func (l *link) alert(data []byte) (closed bool, err error) {
+	if len(data) != 2 {
+		return false, l.fail(FaultBadAlert, nil, "")
+	}
+	const warning, fatal = 1, 2
+	a := Alert(data[1])
+	switch {
+	case data[0] != warning && data[0] != fatal:
+		return false, l.fail(FaultAlertLevel, nil, "")
+	case a == AlertCloseNotify:
+		return true, nil // whatever its level (section 6)
+	case data[0] == fatal:
+		l.err = &RemoteError{Alert: a, State: l.state, Authenticated: l.reader != nil}
+		l.state = StateFailed
+		return false, l.err
+	case a != AlertUserCanceled:
+		return false, l.fail(FaultBadAlert, nil, a.String()) // section 6.1: the only other warning
+	case !spend(&l.used.warnings, maxWarnings):
+		return false, l.fail(FaultTooManyWarnings, nil, "")
+	}
+	return false, nil
+}
+
+// fail makes the connection dead: the one place that turns a fault into an
+// error and queues the alert for it. Later calls keep the first error.
+func (l *link) fail(f Fault, cause error, info string) error {
+	if l.err == nil {
+		l.err = &LocalError{Fault: f, State: l.state, Err: cause, Info: info}
+		l.state = StateFailed
+		l.send(recordAlert, []byte{2, byte(f.Alert())})
+	}
+	return l.err
+}

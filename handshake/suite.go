@@ -1,0 +1,78 @@
+package handshake
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/tls"
+	"hash"
+
+	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// suite is one TLS 1.3 cipher suite (RFC 8446, appendix B.4).
+type suite struct {
+	id      uint16
+	keyLen  int
+	hash    func() hash.Hash
+	hashLen int
+	aead    func(key []byte) (cipher.AEAD, error)
+	// maxRecords is how many records one key may protect (section 5.5: 2^24.5
+	// full records for AES-GCM; ChaCha20-Poly1305 has no reachable limit). We
+	// update the key well before.
+	maxRecords uint64
+}
+
+// suiteByID returns the suite, or nil for one that we do not have.
+func suiteByID(id uint16) *suite {
+	switch id {
+	case tls.TLS_AES_128_GCM_SHA256:
+		return &suite{id, 16, sha256.New, sha256.Size, newGCM, 1 << 24}
+	case tls.TLS_AES_256_GCM_SHA384:
+		return &suite{id, 32, sha512.New384, sha512.Size384, newGCM, 1 << 24}
+	case tls.TLS_CHACHA20_POLY1305_SHA256:
+		return &suite{id, chacha20poly1305.KeySize, sha256.New, sha256.Size, chacha20poly1305.New, 1 << 62}
+	}
+	return nil
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// expandLabel is HKDF-Expand-Label (section 7.1).
+func (s *suite) expandLabel(secret []byte, label string, context []byte, length int) []byte {
+	b := cryptobyte.NewFixedBuilder(make([]byte, 0, 2+1+6+len(label)+1+len(context)))
+	b.AddUint16(uint16(length))
+	b.AddUint8(uint8(6 + len(label)))
+	b.AddBytes([]byte("tls13 "))
+	b.AddBytes([]byte(label))
+	b.AddUint8(uint8(len(context)))
+	b.AddBytes(context)
+	out, err := hkdf.Expand(s.hash, secret, string(b.BytesOrPanic()), length)
+	if err != nil {
+		// Only a length above 255 hashes gets here, and exportKeyingMaterial,
+		// the one caller with a length from outside, refuses it before.
+		panic("handshake: HKDF-Expand: " + err.Error())
+	}
+	return out
+}
+
+// finished computes verify_data (section 4.4.4) or a PSK binder (section
+// 4.2.11.2) over a transcript hash.
+func (s *suite) finished(baseKey, transcript []byte) []byte {
+	mac := hmac.New(s.hash, s.expandLabel(baseKey, "finished", nil, s.hashLen))
+	mac.Write(transcript)
+	return mac.Sum(nil)
+}
+
+// emptyHash is the hash of no message at all.
+func (s *suite) emptyHash() []byte { return s.hash().Sum(nil) }

@@ -1,0 +1,80 @@
+//go:build !tlstfo_portable
+
+package tfo
+
+import (
+	"bytes"
+	"context"
+	"testing"
+)
+
+// flight returns a callback that sends data and counts its calls.
+func flight(data []byte, calls *int) FirstFlight {
+	return func(context.Context, *Attempt) (Flight, error) {
+		if calls != nil {
+			*calls++
+		}
+		return Flight{Data: data}, nil
+	}
+}
+
+// exchangeOnce dials, closes, and returns what the server got.
+func exchangeOnce(t *testing.T, d *Dialer, network, address string, data []byte, got <-chan accepted) (*Info, accepted) {
+	t.Helper()
+	var calls int
+	conn, info, err := d.DialContext(t.Context(), network, address, flight(data, &calls))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if calls != 1 {
+		t.Errorf("the callback was called %d times", calls)
+	}
+	return info, <-got
+}
+
+func TestCookieAskedThenUsed(t *testing.T) {
+	inNetns(t)
+	for _, test := range []struct{ name, network, address string }{
+		{"IPv4", "tcp4", "127.0.1.1:0"},
+		{"IPv6", "tcp6", "[::1]:0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			address, got := sink(t, test.network, test.address)
+			data := []byte("the first flight")
+			d := new(Dialer)
+
+			rise := counters(t, func() {
+				info, server := exchangeOnce(t, d, test.network, address, data, got)
+				if !info.CookieAsked || info.CookieSent || info.SynBytes != 0 || info.SynAcked || info.Why != ReasonNoCookie || info.Way != WayFastOpen {
+					t.Errorf("first dial: %+v", info)
+				}
+				if info.Won.Cookie != CookieAbsent {
+					t.Errorf("first dial: cookie %v beforehand", info.Won.Cookie)
+				}
+				if server.synData || !bytes.Equal(server.data, data) {
+					t.Errorf("first dial: server got %+v", server)
+				}
+			}, "TCPFastOpenActive", "TCPFastOpenPassive", "TCPFastOpenCookieReqd")
+			if rise["TCPFastOpenActive"] != 0 || rise["TCPFastOpenPassive"] != 0 || rise["TCPFastOpenCookieReqd"] != 1 {
+				t.Errorf("first dial: %v", rise)
+			}
+
+			rise = counters(t, func() {
+				info, server := exchangeOnce(t, d, test.network, address, data, got)
+				if info.CookieAsked || !info.CookieSent || info.SynBytes != len(data) || !info.SynAcked || info.Why != ReasonNone || info.Way != WayFastOpen {
+					t.Errorf("second dial: %+v", info)
+				}
+				if info.Won.Cookie != CookiePresent || !info.Won.Left || info.Won.Err != nil {
+					t.Errorf("second dial: %+v", info.Won)
+				}
+				if !server.synData || !bytes.Equal(server.data, data) {
+					t.Errorf("second dial: server got %+v", server)
+				}
+			}, "TCPFastOpenActive", "TCPFastOpenPassive", "TCPFastOpenCookieReqd")
+			if rise["TCPFastOpenActive"] != 1 || rise["TCPFastOpenPassive"] != 1 || rise["TCPFastOpenCookieReqd"] != 0 {
+				t.Errorf("second dial: %v", rise)
+			}
+		})
+	}
+}

@@ -1,0 +1,95 @@
+//go:build !tlstfo_portable
+
+package tfo
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// system is what a Dialer remembers of its system.
+type system struct {
+	metricsFamily atomic.Uint32 // the number of the tcp_metrics netlink family, 0 if not known yet
+}
+
+const (
+	defaultMTU     = 1500
+	maxSYNData     = 32 << 10 // the kernel takes SYN data out of one page fragment
+	tcpHeader      = 20
+	maxOptionSpace = 40 // reserved in full, whatever options the SYN really has (tcp_send_syn_data)
+	minMSS         = 48
+	maxRTT         = time.Second // loss can pollute what the kernel remembers; RFC 6298, section 2, starts at one second too
+)
+
+// survey asks the kernel what it knows of the way to t.Addr, which takes some microseconds and sends nothing.
+func (t *attempt) survey() {
+	source, mtu, err := route(t.dial.net.LocalAddr, t.Addr)
+	if err != nil {
+		mtu = defaultMTU
+	}
+	var peerMSS int
+	if m, err := t.dial.dialer.metrics(source, t.Addr.Addr()); err == nil {
+		t.Cookie = CookieAbsent
+		if m.cookie {
+			t.Cookie = CookiePresent
+		}
+		t.RTT = min(m.rtt, maxRTT)
+		peerMSS = m.mss
+	}
+	t.Budget = budget(t.Addr.Addr().Is6(), mtu, peerMSS)
+}
+
+// budget returns how much data the kernel puts into a SYN; mss is what it remembers of the peer, 0 if nothing.
+func budget(ipv6 bool, mtu, mss int) int {
+	ipHeader := 20
+	if ipv6 {
+		ipHeader = 40
+	}
+	space := mtu - ipHeader - tcpHeader
+	if mss > 0 {
+		space = min(space, mss)
+	}
+	return min(max(space, minMSS)-maxOptionSpace, maxSYNData)
+}
+
+// route returns the source address and the path MTU that the kernel would use towards remote. It asks a UDP socket, which
+// connects without a packet.
+func route(local net.Addr, remote netip.AddrPort) (netip.Addr, int, error) {
+	family, level, option := unix.AF_INET, unix.IPPROTO_IP, unix.IP_MTU
+	if remote.Addr().Is6() {
+		family, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_MTU
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return netip.Addr{}, 0, err
+	}
+	defer unix.Close(fd)
+	if tcp, ok := local.(*net.TCPAddr); ok {
+		from := localFor(tcp, remote.Addr())
+		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(from.Addr(), 0))); err != nil {
+			return netip.Addr{}, 0, err
+		}
+	}
+	if err := unix.Connect(fd, sockaddr(remote)); err != nil {
+		return netip.Addr{}, 0, err
+	}
+	mtu, err := unix.GetsockoptInt(fd, level, option)
+	if err != nil {
+		return netip.Addr{}, 0, err
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.Addr{}, 0, err
+	}
+	switch name := name.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(name.Addr), mtu, nil
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(name.Addr), mtu, nil
+	}
+	return netip.Addr{}, mtu, nil
+}

@@ -8,8 +8,11 @@ type link struct {
 
 	buf  []byte // what the transport gave: buf[r:w] is not consumed yet
 	r, w int
-	msgs []byte // handshake bytes that are not consumed yet
-	mr   int    // msgs[mr:] are to be read
+	// filled: the transport may have had more than buf could take, so that a
+	// larger one saves reads.
+	filled bool
+	msgs   []byte // handshake bytes that are not consumed yet
+	mr     int    // msgs[mr:] are to be read
 
 	reader *protector // nil: plaintext
 	writer *protector // nil: plaintext; after Split nil for ever
@@ -20,6 +23,7 @@ type link struct {
 	sawRecord bool
 	skipEarly int  // server: bytes of undecryptable early data that may still be skipped
 	noAppData bool // application data is not allowed in this state (handshake)
+	silent    bool // after Split: the keys for alerts are the Sealer's
 }
 
 // Buffer returns free space for the transport to read into, at least enough
@@ -28,29 +32,29 @@ type link struct {
 func (l *link) Buffer() []byte {
 	const least = 1024
 	need := least
-	if have := l.w - l.r; have >= recordHeaderLen {
+	have := l.w - l.r
+	if have >= recordHeaderLen {
 		if n := recordHeaderLen + int(l.buf[l.r+3])<<8 + int(l.buf[l.r+4]) - have; n > need {
 			need = min(n, recordHeaderLen+maxCiphertext)
 		}
 	}
-	if l.r == l.w {
-		l.r, l.w = 0, 0
+	to := l.buf
+	if have+need > len(to) || l.filled && len(to) < bulkBuffer {
+		to = make([]byte, max(have+need, 2*len(to), 2*least))
 	}
-	if len(l.buf)-l.w < need {
-		if l.r > 0 && len(l.buf)-(l.w-l.r) >= need {
-			copy(l.buf, l.buf[l.r:l.w])
-		} else {
-			grown := make([]byte, max(l.w-l.r+need, 2*least))
-			copy(grown, l.buf[l.r:l.w])
-			l.buf = grown
-		}
-		l.r, l.w = 0, l.w-l.r
+	l.filled = false
+	if have == 0 || len(to) != len(l.buf) || len(to)-l.w < need {
+		copy(to, l.buf[l.r:l.w])
+		l.buf, l.r, l.w = to, 0, have
 	}
 	return l.buf[l.w:]
 }
 
 // Advance says that the transport put n bytes into what Buffer returned.
-func (l *link) Advance(n int) { l.w += n }
+func (l *link) Advance(n int) {
+	l.w += n
+	l.filled = l.w == len(l.buf)
+}
 
 // Feed is Buffer and Advance for bytes that are elsewhere: it copies p.
 func (l *link) Feed(p []byte) {
@@ -141,6 +145,9 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 			continue
 		}
 		l.used.emptyRecords = 0
+		if typ != recordAlert {
+			l.used.warnings = 0
+		}
 		return typ, data, true, 0
 	}
 }
@@ -253,7 +260,9 @@ func (l *link) fail(f Fault, cause error, info string) error {
 	if l.err == nil {
 		l.err = &LocalError{Fault: f, State: l.state, Err: cause, Info: info}
 		l.state = StateFailed
-		l.send(recordAlert, []byte{2, byte(f.Alert())})
+		if !l.silent {
+			l.send(recordAlert, []byte{2, byte(f.Alert())})
+		}
 	}
 	return l.err
 }

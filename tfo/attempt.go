@@ -231,7 +231,7 @@ func writeContext(ctx context.Context, conn *net.TCPConn, data []byte) (int, err
 		<-interrupted
 		conn.SetWriteDeadline(time.Time{})
 		if err != nil {
-			err = &net.OpError{Op: "dial", Source: conn.LocalAddr(), Addr: conn.RemoteAddr(), Err: context.Cause(ctx)}
+			err = &net.OpError{Op: "write", Source: conn.LocalAddr(), Addr: conn.RemoteAddr(), Err: ctx.Err()}
 		}
 	}
 	return n, err

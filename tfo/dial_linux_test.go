@@ -4,34 +4,8 @@ package tfo
 
 import (
 	"bytes"
-	"context"
 	"testing"
 )
-
-// flight returns a callback that sends data and counts its calls.
-func flight(data []byte, calls *int) FirstFlight {
-	return func(context.Context, *Attempt) (Flight, error) {
-		if calls != nil {
-			*calls++
-		}
-		return Flight{Data: data}, nil
-	}
-}
-
-// exchangeOnce dials, closes, and returns what the server got.
-func exchangeOnce(t *testing.T, d *Dialer, network, address string, data []byte, got <-chan accepted) (*Info, accepted) {
-	t.Helper()
-	var calls int
-	conn, info, err := d.DialContext(t.Context(), network, address, flight(data, &calls))
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-	if calls != 1 {
-		t.Errorf("the callback was called %d times", calls)
-	}
-	return info, <-got
-}
 
 func TestCookieAskedThenUsed(t *testing.T) {
 	inNetns(t)
@@ -45,7 +19,7 @@ func TestCookieAskedThenUsed(t *testing.T) {
 			d := new(Dialer)
 
 			rise := counters(t, func() {
-				info, server := exchangeOnce(t, d, test.network, address, data, got)
+				info, server := dialSink(t, d, test.network, address, data, got)
 				if !info.CookieAsked || info.CookieSent || info.SynBytes != 0 || info.SynAcked || info.Why != ReasonNoCookie || info.Way != WayFastOpen {
 					t.Errorf("first dial: %+v", info)
 				}
@@ -61,7 +35,7 @@ func TestCookieAskedThenUsed(t *testing.T) {
 			}
 
 			rise = counters(t, func() {
-				info, server := exchangeOnce(t, d, test.network, address, data, got)
+				info, server := dialSink(t, d, test.network, address, data, got)
 				if info.CookieAsked || !info.CookieSent || info.SynBytes != len(data) || !info.SynAcked || info.Why != ReasonNone || info.Way != WayFastOpen {
 					t.Errorf("second dial: %+v", info)
 				}

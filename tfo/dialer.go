@@ -24,7 +24,7 @@ type Dialer struct {
 	// Disable switches TCP Fast Open off: every attempt is plain.
 	Disable bool
 
-	system
+	system system
 }
 
 type (

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,47 +26,59 @@ func (t *attempt) connectFastOpen(ctx context.Context) (*net.TCPConn, error) {
 // sendSYN is the hook: it sends the SYN with as much of the replayable flight as fits, if the kernel has a cookie. net calls it again, with a
 // new socket, when a dial over loopback connected to itself or found no free port.
 func (t *attempt) sendSYN(ctx context.Context, c rawConn) error {
-	if err := t.askFlight(ctx); err != nil {
-		return err
+	if t.taken > 0 {
+		return t.connectedToItself(c)
 	}
 	if err := t.bind(c); err != nil {
+		return err
+	}
+	if err := t.askFlight(ctx); err != nil {
 		return err
 	}
 	if len(t.flight.Data) == 0 {
 		t.syn.why = ReasonNothingToSend
 		return nil
 	}
-	if t.taken > 0 { // again: the first socket took the data, and its fate is unknown
-		t.taken, t.syn = 0, synReport{why: ReasonUnknown}
-		if t.flight.Once {
-			t.fatal = ErrOnce
-		}
-		return t.fatal
-	}
 	var n int
 	var err error
 	if cerr := c.Control(func(fd uintptr) {
+		t.start = time.Now()
 		n, err = unix.SendmsgN(int(fd), t.flight.Data, nil, sockaddr(t.Addr), unix.MSG_FASTOPEN|unix.MSG_NOSIGNAL)
 	}); cerr != nil {
 		return cerr
 	}
-	t.sent(n)
-	switch {
-	case n > 0:
-		t.taken = n
-		// Data without a cookie is possible too, where the administrator allowed it.
-		t.syn = synReport{cookieSent: t.Cookie != CookieAbsent, why: ReasonUnknown}
-	case errors.Is(err, unix.EINPROGRESS):
-		t.syn = synReport{cookieAsked: true, why: ReasonNoCookie}
-	case errors.Is(err, unix.EOPNOTSUPP):
-		t.syn = synReport{why: ReasonSwitchedOff}
-	default:
-		// An old kernel (EPIPE), a sandbox that knows no MSG_FASTOPEN, or no route: the socket is untouched. net connects it plainly, and
-		// meets the error if it is one of the path.
-		t.syn = synReport{why: ReasonUnsupported}
-	}
+	t.taken = max(n, 0)
+	t.sent(t.taken)
+	t.syn = sentSYN(t.taken, err)
 	return nil
 }
+
+// sentSYN is what the result of sendmsg says of the SYN.
+func sentSYN(n int, err error) synReport {
+	switch {
+	case n > 0:
+		return synReport{cookieSent: true, why: ReasonUnknown}
+	case errors.Is(err, unix.EINPROGRESS):
+		return synReport{cookieAsked: true, why: ReasonNoCookie}
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return synReport{why: ReasonSwitchedOff}
+	}
+	// An old kernel (EPIPE), a sandbox that knows no MSG_FASTOPEN, or no route. The socket is untouched: net connects it plainly, and meets
+	// the error if it is one of the path.
+	return synReport{why: ReasonUnsupported}
+}
+
+// connectedToItself goes on after the first socket took SYN data and then turned out to be its own peer. That data is lost, so a flight that
+// may leave once ends the attempt; any other is written after a plain connect.
+func (t *attempt) connectedToItself(c rawConn) error {
+	if t.flight.Once {
+		return errSelfConnect
+	}
+	t.taken, t.syn = 0, synReport{why: ReasonUnknown}
+	return t.bind(c)
+}
+
+var errSelfConnect = errors.New("tfo: the connection met itself, and its first flight may leave only once")
 
 // bind binds the socket to the caller's local address.
 func (t *attempt) bind(c rawConn) error {
@@ -113,27 +126,39 @@ func zoneID(zone string) uint32 {
 	return uint32(n)
 }
 
-// observe reads from the kernel what became of the SYN.
+// observe reads from the kernel what became of the SYN, once the SYN-ACK is here and before anything else is sent.
 func (t *attempt) observe(conn *net.TCPConn) {
 	if !t.syn.cookieAsked && t.taken == 0 {
 		return
 	}
-	info, err := readTCPInfo(conn)
-	if err != nil {
+	if info, err := readTCPInfo(conn); err == nil {
+		t.syn.observe(t.taken, info)
+	}
+	if t.taken == 0 || t.Cookie != CookieAbsent {
 		return
 	}
-	t.syn.acked = t.taken > 0 && info.synData
-	t.syn.retransmitted = info.clientFail == failSynRetransmitted || t.taken == 0 && info.retransmits > 0
+	// Either the administrator allowed data without a cookie, or the SYN went from another address than the survey thought.
+	if local, ok := conn.LocalAddr().(*net.TCPAddr); ok {
+		m, err := t.dial.dialer.system.metrics(local.AddrPort().Addr().Unmap(), t.Addr.Addr())
+		t.syn.cookieSent = err == nil && m.cookie
+	}
+}
+
+// observe adds what the kernel says after the SYN-ACK about a SYN that took n bytes.
+func (s *synReport) observe(n int, info tcpInfo) {
+	s.acked = n > 0 && info.synData
+	// The kernel counts the data that it sends again after the SYN-ACK too.
+	s.retransmitted = info.clientFail == failSynRetransmitted || n == 0 && info.retransmits > 0
 	switch {
-	case t.syn.acked:
-		t.syn.why = ReasonNone
+	case s.acked:
+		s.why = ReasonNone
 	case info.clientFail == failDataNotAcked:
-		t.syn.why = ReasonNotAcked
+		s.why = ReasonNotAcked
 	case info.clientFail == failSynRetransmitted:
-		t.syn.why = ReasonSynRetransmitted
-	case t.taken == 0 && info.clientFail == failUnspecified:
-		// The kernel would have noted a missing cookie.
-		t.syn.cookieAsked = false
-		t.syn.why = ReasonPaused
+		s.why = ReasonSynRetransmitted
+	case n == 0 && info.clientFail == failUnspecified:
+		// It would have noted a missing cookie.
+		s.cookieAsked = false
+		s.why = ReasonPaused
 	}
 }

@@ -40,7 +40,7 @@ const nlaTypeMask = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 var errNetlink = errors.New("tfo: malformed netlink answer")
 
 // metrics asks for the entry of a destination, by source address where that is known: cookies are kept per pair. No entry is no error.
-func (d *Dialer) metrics(source, destination netip.Addr) (metrics, error) {
+func (s *system) metrics(source, destination netip.Addr) (metrics, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_GENERIC)
 	if err != nil {
 		return metrics{}, err
@@ -48,7 +48,7 @@ func (d *Dialer) metrics(source, destination netip.Addr) (metrics, error) {
 	defer unix.Close(fd)
 	buf := make([]byte, 4096)
 
-	family := uint16(d.metricsFamily.Load())
+	family := uint16(s.metricsFamily.Load())
 	if family == 0 {
 		request := appendRequest(buf[:0], unix.GENL_ID_CTRL, unix.CTRL_CMD_GETFAMILY, 1)
 		request = appendAttr(request, unix.CTRL_ATTR_FAMILY_NAME, []byte("tcp_metrics\x00"))
@@ -59,7 +59,7 @@ func (d *Dialer) metrics(source, destination netip.Addr) (metrics, error) {
 		if family, err = parseFamily(answer); err != nil {
 			return metrics{}, err
 		}
-		d.metricsFamily.Store(uint32(family))
+		s.metricsFamily.Store(uint32(family))
 	}
 
 	request := appendRequest(buf[:0], family, metricsCmdGet, metricsVersion)

@@ -1,9 +1,10 @@
 package tfo
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -11,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,25 +24,29 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(envInside) != "" {
-		os.Exit(m.Run())
+	switch os.Getenv(envInside) {
+	case "":
+		err := runInside(os.Getuid() == 0)
+		if err != nil && os.Getuid() == 0 {
+			err = runInside(false)
+		}
+		os.Setenv(envInside, fmt.Sprintf("cannot make a network namespace: %v", err))
+	case "yes":
+		if err := setupNetns(); err != nil {
+			os.Setenv(envInside, fmt.Sprintf("cannot set up the network namespace: %v", err))
+		}
 	}
-	err := runInside(os.Getuid() == 0, "yes")
-	if err != nil && os.Getuid() == 0 {
-		err = runInside(false, "yes")
-	}
-	os.Setenv(envInside, fmt.Sprintf("cannot make a network namespace: %v", err))
 	os.Exit(m.Run())
 }
 
 // runInside runs the test binary in a new network namespace, as root directly or else in a user namespace too, and exits with its code. It
 // returns if that cannot be started.
-func runInside(root bool, mark string) error {
+func runInside(root bool) error {
 	runtime.LockOSThread() // Pdeathsig follows the thread
 	defer runtime.UnlockOSThread()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), envInside+"="+mark)
+	cmd.Env = append(os.Environ(), envInside+"=yes")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if !root {
@@ -68,44 +72,42 @@ func runInside(root bool, mark string) error {
 	return err
 }
 
-// inNetns skips t where there is no namespace of our own, else it brings loopback up, as wide as the kernel has it, and switches Fast Open on
-// for client and server. Such tests must not be parallel.
-func inNetns(t *testing.T) {
+// inNetns skips t where there is no namespace of our own. In it loopback is up and Fast Open is on for client and server. A test that
+// changes that must not be parallel.
+func inNetns(t testing.TB) {
 	t.Helper()
-	missing := os.Getenv(envInside)
-	if missing == "yes" {
-		missing = ""
-		if err := setupNetns(); err != nil {
-			missing = fmt.Sprintf("cannot set up the network namespace: %v", err)
-		}
-	}
-	switch {
-	case missing == "":
+	switch why := os.Getenv(envInside); {
+	case why == "yes":
 	case os.Getenv(envRequire) == "1":
-		t.Fatal(missing)
+		t.Fatal(why)
 	default:
-		t.Skip(missing)
+		t.Skip(why)
 	}
 }
 
 func setupNetns() error {
-	if err := writeSysctl("tcp_fastopen", "3"); err != nil {
-		return err
-	}
 	if err := loopback(func(fd int, r *unix.Ifreq) error {
 		r.SetUint16(unix.IFF_UP)
 		return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
 	}); err != nil {
 		return err
 	}
-	return setMTU(65536)
+	return writeSysctl("tcp_fastopen", "3")
 }
 
-func setMTU(mtu uint32) error {
-	return loopback(func(fd int, r *unix.Ifreq) error {
-		r.SetUint32(mtu)
-		return unix.IoctlIfreq(fd, unix.SIOCSIFMTU, r)
-	})
+// setMTU sets the MTU of loopback for the rest of the test.
+func setMTU(t *testing.T, mtu uint32) {
+	t.Helper()
+	set := func(mtu uint32) error {
+		return loopback(func(fd int, r *unix.Ifreq) error {
+			r.SetUint32(mtu)
+			return unix.IoctlIfreq(fd, unix.SIOCSIFMTU, r)
+		})
+	}
+	if err := set(mtu); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { set(65536) })
 }
 
 func loopback(f func(fd int, r *unix.Ifreq) error) error {
@@ -174,50 +176,33 @@ func counters(t *testing.T, f func(), names ...string) map[string]uint64 {
 	return rise
 }
 
-// accepted is what a sink got from one connection: everything up to its end.
-type accepted struct {
-	data    []byte
-	synData bool
-}
-
-// sink listens on address and reads every connection to its end.
-func sink(t *testing.T, network, address string) (string, <-chan accepted) {
+// addAddr adds an IPv6 address to loopback.
+func addAddr(t *testing.T, addr netip.Prefix) {
 	t.Helper()
-	l, err := Listen(network, address)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	got := make(chan accepted, 16)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				info, err := ConnInfo(conn)
-				if err != nil {
-					t.Error(err)
-				}
-				conn.SetDeadline(time.Now().Add(10 * time.Second))
-				data := readAll(conn)
-				got <- accepted{data, info.SynData}
-			}()
-		}
-	}()
-	return l.Addr().String(), got
-}
-
-func readAll(conn net.Conn) []byte {
-	var data []byte
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := conn.Read(buf)
-		data = append(data, buf[:n]...)
-		if err != nil {
-			return data
-		}
+	defer unix.Close(fd)
+	ip := addr.Addr().As16()
+	b := binary.NativeEndian.AppendUint32(nil, 16+8+4+16) // struct nlmsghdr
+	b = binary.NativeEndian.AppendUint16(b, unix.RTM_NEWADDR)
+	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
+	b = append(b, unix.AF_INET6, byte(addr.Bits()), unix.IFA_F_NODAD, 0) // struct ifaddrmsg
+	b = binary.NativeEndian.AppendUint32(b, 1)                           // lo
+	b = binary.NativeEndian.AppendUint16(b, 4+16)
+	b = binary.NativeEndian.AppendUint16(b, unix.IFA_ADDRESS)
+	b = append(b, ip[:]...)
+	if err := unix.Sendto(fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 4096)
+	n, _, err := unix.Recvfrom(fd, answer, 0)
+	if err != nil || n < 20 {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if code := int32(binary.NativeEndian.Uint32(answer[16:])); code != 0 {
+		t.Fatalf("add %v: %v", addr, unix.Errno(-code))
 	}
 }

@@ -32,7 +32,7 @@ func (t *attempt) survey() {
 		mtu = defaultMTU
 	}
 	var peerMSS int
-	if m, err := t.dial.dialer.metrics(source, t.Addr.Addr()); err == nil {
+	if m, err := t.dial.dialer.system.metrics(source, t.Addr.Addr()); err == nil {
 		t.Cookie = CookieAbsent
 		if m.cookie {
 			t.Cookie = CookiePresent

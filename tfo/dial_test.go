@@ -271,17 +271,17 @@ func TestCancelDuringWrite(t *testing.T) {
 	defer l.Close()
 	for _, disable := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
+		ended, over := make(chan struct{}), make(chan struct{})
 		go func() {
-			conn, err := l.Accept()
-			if err == nil {
-				cancel()
-				_, err = conn.Read(make([]byte, 1)) // and no more, so the rest cannot go out
+			defer close(ended)
+			if conn, err := l.Accept(); err == nil {
 				defer conn.Close()
+				cancel()
+				<-over // nothing is read, so the rest cannot go out
 			}
-			ended <- err
 		}()
 		conn, info, err := (&Dialer{Disable: disable}).DialContext(ctx, "tcp", l.Addr().String(), onceWherePossible(make([]byte, 64<<20)))
+		close(over)
 		if conn != nil || !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, %v", conn, err)
 		}

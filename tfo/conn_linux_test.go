@@ -5,7 +5,6 @@ package tfo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -105,7 +104,7 @@ func TestEndWhileConnecting(t *testing.T) {
 	for _, name := range []string{"cancel", "timeout", "deadline", "abort"} {
 		t.Run(name, func(t *testing.T) {
 			fastOpenTest(t)
-			address := silentListener(t)
+			address, _ := silentListener(t)
 			nd, ctx := new(net.Dialer), t.Context()
 			end, want := func() {}, context.Canceled
 			switch name {
@@ -137,28 +136,4 @@ func TestEndWhileConnecting(t *testing.T) {
 			}
 		})
 	}
-}
-
-// silentListener returns the address of a listener whose queue is full, so that the kernel drops SYNs to it.
-func silentListener(t *testing.T) string {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
-	conn, err := net.Dial("tcp4", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return address
 }

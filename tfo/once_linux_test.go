@@ -133,3 +133,20 @@ func TestNoRoute(t *testing.T) {
 		}
 	}
 }
+
+// A loopback dial that meets itself is dialled again by net, on a new socket: once-only bytes that the first SYN carried are not sent again.
+func TestSelfConnect(t *testing.T) {
+	fastOpenTest(t)
+	address, got := sink(t, "tcp4", "127.0.0.1:0")
+	d := new(Dialer)
+	cookieFor(t, d, address, got)
+	sysctl(t, "ip_local_port_range", "40000\t40000")
+	var calls int
+	conn, info, err := d.DialContext(t.Context(), "tcp", "127.0.0.1:40000", func(context.Context, *Attempt) (Flight, error) {
+		calls++
+		return Flight{Data: []byte("x"), Once: true}, nil
+	})
+	if conn != nil || !errors.Is(err, errSelfConnect) || !info.Attempts[0].OnceLeft || calls != 1 {
+		t.Errorf("%v, %v, %+v, %d calls", conn, err, info.Attempts[0], calls)
+	}
+}

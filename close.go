@@ -1,0 +1,229 @@
+package tlstfo
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/tlstfo/tlstfo/handshake"
+)
+
+// Close closes the connection. Reads and Writes that wait return net.ErrClosed.
+//
+// What was handed over by DialEarly or gathered by Writes is delivered first:
+// Close waits for the handshake, at most for Dialer.Timeout, unless SetLinger(0) was
+// called. A Conn that was never written to nor read from sends nothing.
+//
+// An established connection sends close_notify. Servers give their tickets
+// after the handshake, so that a short connection would miss them: where the
+// Dialer has few left for the server, the transport stays half open in the background until
+// they came, for at most two round trips or 3 s (see Dialer.Flush).
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return net.ErrClosed
+	}
+	c.closed = true
+	close(c.closing)
+	began, owed, done := c.began, len(c.first) > 0 && !c.noLinger, c.isDone()
+	if !began && !owed {
+		c.began = true // for good: goBegin does nothing any more
+		if c.cork != nil {
+			c.cork.Stop()
+		}
+	}
+	c.mu.Unlock()
+
+	switch {
+	case done:
+	case owed:
+		c.goBegin()
+		select {
+		case <-c.done:
+		case <-time.After(c.dialer.timeout()):
+			c.abandon(net.ErrClosed)
+			<-c.done
+		}
+		if c.err != nil {
+			return c.err // what was written is lost
+		}
+	case began:
+		c.abandon(net.ErrClosed)
+		<-c.done
+	default:
+		c.settle(net.ErrClosed)
+		if c.given != nil {
+			return nil // settle closed it
+		}
+	}
+	c.readDeadline.stop()
+	c.writeDeadline.stop()
+	if c.err != nil {
+		return nil
+	}
+	if c.std != nil {
+		return c.std.Close()
+	}
+	return c.closeEngine()
+}
+
+// isDone tells whether settle was called.
+func (c *Conn) isDone() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// closeEngine closes an established connection.
+func (c *Conn) closeEngine() error {
+	var alertErr error
+	if c.wmu.TryLock() { // else a Write is stuck, and closing frees it
+		alertErr = c.closeNotify()
+		c.wmu.Unlock()
+		if c.mayLinger() && c.dialer.lingers.add(c) {
+			return nil
+		}
+	}
+	if err := c.raw.Close(); err != nil {
+		return err
+	}
+	return alertErr
+}
+
+// mayLinger tells whether tickets are worth waiting for, and takes the read
+// half if so.
+func (c *Conn) mayLinger() bool {
+	if c.sessions == nil || c.noLinger || c.werr != nil {
+		return false
+	}
+	if pool, ok := c.sessions.(interface{ Len(key string) int }); ok && pool.Len(c.sessionKey) >= enoughTickets {
+		return false
+	}
+	half, ok := c.raw.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return false
+	}
+	c.raw.SetReadDeadline(time.Now()) // a Read that waits gives the read half free
+	c.rmu.Lock()
+	defer c.rmu.Unlock()
+	if c.rerr != nil {
+		return false
+	}
+	c.rerr = net.ErrClosed
+	return true
+}
+
+const (
+	// enoughTickets are enough for a Dialer: a resumption gives one back.
+	enoughTickets = 2
+
+	maxLingers   = 64
+	maxLingering = 3 * time.Second
+	lingerRTTs   = 2
+	// lingerGrace is for the server's own time and for the scheduler's.
+	lingerGrace = 50 * time.Millisecond
+	lingerBytes = 64 << 10
+)
+
+// lingers are the closed connections that still wait for tickets. The zero
+// value works.
+type lingers struct {
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+	idle  chan struct{} // closed when conns is empty; nil if nobody waits
+}
+
+// add lets a connection linger, if there is room.
+func (l *lingers) add(c *Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.conns) >= maxLingers {
+		return false
+	}
+	if l.conns == nil {
+		l.conns = make(map[*Conn]struct{})
+	}
+	l.conns[c] = struct{}{}
+	go func() {
+		c.linger()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.conns, c)
+		if len(l.conns) == 0 && l.idle != nil {
+			close(l.idle)
+			l.idle = nil
+		}
+	}()
+	return true
+}
+
+// wait waits until none lingers.
+func (l *lingers) wait(ctx context.Context) error {
+	l.mu.Lock()
+	if len(l.conns) == 0 {
+		l.mu.Unlock()
+		return nil
+	}
+	if l.idle == nil {
+		l.idle = make(chan struct{})
+	}
+	idle := l.idle
+	l.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end ends them all.
+func (l *lingers) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.raw.Close()
+	}
+}
+
+// linger reads tickets from a closed connection, within its bounds. Nothing
+// but tickets is taken: the first application data ends it.
+func (c *Conn) linger() {
+	defer c.raw.Close()
+	wait := maxLingering
+	if rtt := c.info.RTT; rtt > 0 {
+		wait = min(lingerRTTs*rtt+lingerGrace, maxLingering)
+	}
+	c.raw.SetReadDeadline(time.Now().Add(wait))
+	for left := lingerBytes; left > 0; {
+		ev, err := c.opener.Next(time.Now())
+		switch {
+		case err != nil, ev.Kind == handshake.EventData, ev.Kind == handshake.EventCloseNotify:
+			return
+		case ev.Kind == handshake.EventTicket:
+			c.keep(ev.Session)
+		case ev.Kind == handshake.EventNone:
+			n, err := c.raw.Read(c.opener.Buffer())
+			c.opener.Advance(n)
+			left -= n
+			if err != nil && n == 0 {
+				return
+			}
+		}
+	}
+}
+
+// keep puts a ticket into the cache.
+func (c *Conn) keep(s *handshake.Session) {
+	c.mu.Lock()
+	c.info.Tickets++
+	c.mu.Unlock()
+	if c.sessions != nil {
+		c.sessions.Put(c.sessionKey, newSession(s, c.dialer.clock.now()))
+	}
+}

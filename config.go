@@ -1,0 +1,135 @@
+package tlstfo
+
+import (
+	"crypto/fips140"
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tlstfo/tlstfo/handshake"
+)
+
+// clientConfig returns the config for a connection to addr: a copy of the
+// caller's (an empty one for nil) with ServerName filled in, as tls.Dial does.
+// network and addr are "" for Client.
+func clientConfig(config *tls.Config, addr string) (*tls.Config, error) {
+	if config == nil {
+		config = &tls.Config{}
+	} else {
+		config = config.Clone()
+	}
+	if config.ServerName == "" && addr != "" {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		config.ServerName = host
+	}
+	if config.ServerName == "" && !config.InsecureSkipVerify {
+		return nil, errors.New("either ServerName or InsecureSkipVerify must be set in the tls.Config")
+	}
+	total := 0
+	for _, proto := range config.NextProtos {
+		total += 1 + len(proto)
+		if len(proto) == 0 || len(proto) > 255 {
+			return nil, errors.New("a protocol in tls.Config.NextProtos is empty or longer than 255 bytes")
+		}
+	}
+	if total > 0xffff {
+		return nil, errors.New("the protocols in tls.Config.NextProtos take more than 65535 bytes")
+	}
+	if lo, hi := config.MinVersion, config.MaxVersion; lo != 0 && hi != 0 && lo > hi {
+		return nil, errors.New("tls.Config.MinVersion is above MaxVersion")
+	}
+	return config, nil
+}
+
+// whyStd says why connections with this config go to crypto/tls at once, in
+// words for ConnInfo; "" means that the engine honours the config.
+func whyStd(config *tls.Config) string {
+	switch {
+	case config.MaxVersion != 0 && config.MaxVersion < tls.VersionTLS13:
+		return "tls.Config.MaxVersion is below TLS 1.3"
+	case config.EncryptedClientHelloConfigList != nil:
+		return "tls.Config.EncryptedClientHelloConfigList is set"
+	case config.Rand != nil:
+		return "tls.Config.Rand is set"
+	case len(groups(config)) == 0:
+		return "tls.Config.CurvePreferences has no group that this package knows"
+	case fips140.Enabled():
+		return "FIPS 140-3 mode is on"
+	case godebugChangesTLS():
+		return "GODEBUG changes crypto/tls"
+	}
+	return ""
+}
+
+// godebugChangesTLS tells whether a GODEBUG setting with an effect on crypto/tls
+// or on certificate verification is in force. Such settings are escape hatches;
+// whoever uses one means crypto/tls.
+func godebugChangesTLS() bool {
+	settings := os.Getenv("GODEBUG")
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range build.Settings {
+			if s.Key == "DefaultGODEBUG" {
+				settings += "," + s.Value
+			}
+		}
+	}
+	for setting := range strings.SplitSeq(settings, ",") {
+		name, _, _ := strings.Cut(strings.TrimSpace(setting), "=")
+		switch {
+		case name == "tls10server" || name == "tlskyber": // a server's, and one that no longer exists
+		case strings.HasPrefix(name, "tls"), strings.HasPrefix(name, "x509"):
+			return true
+		}
+	}
+	return false
+}
+
+// groups returns what config.CurvePreferences leaves of the groups that the
+// engine has. As in crypto/tls the order of CurvePreferences means nothing.
+func groups(config *tls.Config) []tls.CurveID {
+	if len(config.CurvePreferences) == 0 {
+		return handshake.DefaultGroups()
+	}
+	all := []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
+		tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+	return slices.DeleteFunc(all, func(g tls.CurveID) bool { return !slices.Contains(config.CurvePreferences, g) })
+}
+
+// isHybrid tells whether a group is post-quantum.
+func isHybrid(g tls.CurveID) bool {
+	return g == tls.X25519MLKEM768 || g == tls.SecP256r1MLKEM768 || g == tls.SecP384r1MLKEM1024
+}
+
+// engineConfig maps what a tls.Config says to the engine. The fields that are
+// not here are in the table of the package documentation.
+func engineConfig(config *tls.Config) handshake.Config {
+	return handshake.Config{
+		ServerName:            config.ServerName,
+		NextProtos:            config.NextProtos,
+		Groups:                groups(config),
+		RootCAs:               config.RootCAs,
+		InsecureSkipVerify:    config.InsecureSkipVerify,
+		VerifyPeerCertificate: config.VerifyPeerCertificate,
+		VerifyConnection:      config.VerifyConnection,
+		Time:                  config.Time,
+		Certificates:          config.Certificates,
+		GetClientCertificate:  config.GetClientCertificate,
+		KeyLogWriter:          config.KeyLogWriter,
+	}
+}
+
+// verifyTime is the clock of certificate verification.
+func verifyTime(config *tls.Config) time.Time {
+	if config.Time != nil {
+		return config.Time()
+	}
+	return time.Now()
+}

@@ -1,0 +1,83 @@
+package tlstfo
+
+import (
+	"sync"
+	"time"
+)
+
+// deadline is a read or write deadline that wakes who waits for something
+// else than the transport: the dial, the handshake. The zero value is no
+// deadline.
+type deadline struct {
+	mu    sync.Mutex
+	t     time.Time
+	timer *time.Timer
+	ch    chan struct{} // closed when t has passed; nil until somebody waits
+}
+
+// set changes the deadline. The zero time removes it.
+func (d *deadline) set(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.t = t
+	if d.ch != nil {
+		d.arm()
+	}
+}
+
+// get returns the deadline.
+func (d *deadline) get() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.t
+}
+
+// passed returns a channel that is closed while the deadline is in the past.
+// It stays right when the deadline is changed: extending a deadline that has
+// not passed keeps the channel.
+func (d *deadline) passed() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ch == nil {
+		d.ch = make(chan struct{})
+		d.arm()
+	}
+	return d.ch
+}
+
+// arm sets the timer for t. The caller holds mu.
+func (d *deadline) arm() {
+	if d.timer != nil && !d.timer.Stop() {
+		<-d.ch // the timer fired: wait until it has closed the channel
+	}
+	d.timer = nil
+	closed := false
+	select {
+	case <-d.ch:
+		closed = true
+	default:
+	}
+	left := time.Until(d.t)
+	switch {
+	case !d.t.IsZero() && left <= 0:
+		if !closed {
+			close(d.ch)
+		}
+		return
+	case closed:
+		d.ch = make(chan struct{})
+	}
+	if !d.t.IsZero() {
+		ch := d.ch
+		d.timer = time.AfterFunc(left, func() { close(ch) })
+	}
+}
+
+// stop releases the timer.
+func (d *deadline) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil && d.timer.Stop() {
+		d.timer = nil
+	}
+}

@@ -1,0 +1,94 @@
+// Package tlstfo dials TLS 1.3 connections in the fewest round trips that the
+// protocols allow.
+//
+// The ClientHello is built before the TCP handshake and rides in the SYN (TCP
+// Fast Open, RFC 7413). On a resumed session the first request rides in the same
+// packet as early data (TLS 1.3 0-RTT, RFC 8446, section 2.3), if the caller says
+// that it is replayable. On a warm path the first byte of the answer is here
+// after one round trip, where net/http needs three:
+//
+//	connection                                     net/http   tlstfo
+//	first contact (no cookie, no ticket)               3         3
+//	cookie, no ticket                                  3         2  where the hello fits the SYN
+//	ticket, no cookie (or a path without TFO)          3         2
+//	cookie and ticket                                  3         1
+//
+// [Dial] and [Dialer.DialContext] are replacements of tls.Dial and
+// tls.Dialer.DialContext: nothing that is written is ever early. [Dialer.DialEarly]
+// sends bytes early that the caller vouches for. [Dialer.DialDeferred] is for
+// clients that take a custom dialer. [Dialer.Client] is for transports that the
+// caller made.
+//
+// # What is safe
+//
+// Early data can be replayed: whoever is on the path can make a server process
+// it more than once, and so can the network itself where it rides in a SYN. So
+// no byte is early unless the caller said, by DialEarly or by Dialer.Early, that
+// it is replayable; and then it is sent early at most once per call, by at most
+// one attempt, and never again once the server has accepted it. Early data is not
+// forward secret: who later learns the ticket's secret can read it.
+//
+// # Which groups are offered
+//
+// A SYN carries about 1420 bytes over IPv4 and 1400 over IPv6, less than a
+// hello with a post-quantum share needs. So:
+//
+//   - Without a Fast Open cookie the hello has the shares that crypto/tls
+//     sends: X25519MLKEM768 and X25519.
+//   - With a cookie and no ticket it has the one share that the server chose last
+//     time, if that fits, else both; ConnInfo.Overflow says by how much they do not.
+//   - With a cookie and a ticket it has one classical share and lists no
+//     post-quantum group: a server that prefers one would ask for it, and refuse the early
+//     data by that. If the session comes from a post-quantum key exchange, its secret still protects
+//     the connection; and should the server refuse to resume it, nothing is sent:
+//     the server is dialled again with the hybrid. Every 24 hours (Dialer.HybridRefresh) a resumption
+//     has the hybrid share again, fit or not.
+//
+// tls.Config.CurvePreferences is always obeyed.
+//
+// # What becomes of the fields of tls.Config
+//
+// No field is silently ignored. "engine" is TLS 1.3 by this package;
+// "crypto/tls" are connections that crypto/tls runs, still over TCP Fast Open and never with early
+// data: those to servers without TLS 1.3, and all of a Dialer whose config says so below.
+//
+//	Rand                                 set: crypto/tls
+//	Time                                 honoured
+//	Certificates                         honoured
+//	NameToCertificate                    servers only
+//	GetCertificate                       servers only
+//	GetClientCertificate                 honoured; such sessions stay within their Dialer. The engine gives it no context
+//	GetConfigForClient                   servers only
+//	VerifyPeerCertificate                honoured, on full handshakes only, as crypto/tls does
+//	VerifyConnection                     honoured; asked before early data leaves as well (HandshakeComplete is false then)
+//	RootCAs                              honoured; a stored session is verified against it anew
+//	NextProtos                           honoured
+//	ServerName                           honoured
+//	ClientAuth                           servers only
+//	ClientCAs                            servers only
+//	InsecureSkipVerify                   honoured; such sessions stay within their Dialer
+//	CipherSuites                         TLS 1.2 and older: honoured by crypto/tls. TLS 1.3 suites cannot be chosen there either
+//	PreferServerCipherSuites             has no effect in crypto/tls either
+//	SessionTicketsDisabled               honoured
+//	SessionTicketKey                     servers only
+//	ClientSessionCache                   honoured by crypto/tls; the engine keeps sessions in Dialer.Sessions: those of crypto/tls lack the early-data limit
+//	UnwrapSession                        servers only
+//	WrapSession                          servers only
+//	MinVersion                           honoured: TLS 1.3 means that crypto/tls is never asked
+//	MaxVersion                           below TLS 1.3: crypto/tls
+//	CurvePreferences                     honoured; as in crypto/tls its order means nothing
+//	DynamicRecordSizingDisabled          honoured
+//	Renegotiation                        TLS 1.2 and older: honoured by crypto/tls. TLS 1.3 has none
+//	KeyLogWriter                         honoured
+//	EncryptedClientHelloConfigList       set: crypto/tls
+//	EncryptedClientHelloRejectionVerify  honoured by crypto/tls, with the list above
+//	GetEncryptedClientHelloKeys          servers only
+//	EncryptedClientHelloKeys             servers only
+//
+// FIPS 140-3 mode and GODEBUG settings that change crypto/tls or crypto/x509 mean crypto/tls as well.
+//
+// # Limitations
+//
+// No ECH, no external PSKs, no post-handshake client authentication, no raw public keys in the
+// engine. TCP Fast Open needs Linux for now; elsewhere the hello follows the connect at once.
+package tlstfo

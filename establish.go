@@ -1,0 +1,271 @@
+package tlstfo
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/tlstfo/tlstfo/handshake"
+	"github.com/tlstfo/tlstfo/tfo"
+)
+
+// establish dials and completes the handshake, with the redials that redial
+// allows. What it sends early is *replayable* (Conn.early), and is sent early at most
+// once, whatever happens.
+func (c *Conn) establish(ctx context.Context) error {
+	p := plan{early: c.first[:c.early], std: c.dialer.std}
+	if p.std == "" && c.mayBeOlder() && c.dialer.clock.now().wall.Before(c.dialer.hosts.get(c.hostKey).stdUntil) {
+		p.std = "the server did not speak TLS 1.3 when it was last dialled"
+	}
+	uncertain := false // early bytes left, and nobody knows what became of them
+	for redials := 0; ; redials++ {
+		out := c.try(ctx, p, redials)
+		if out.err == nil {
+			return nil
+		}
+		switch {
+		case out.accepted:
+			return c.wrap(out, ErrEarlyDataAccepted)
+		case out.rejected:
+			// The server said so: no copy was processed.
+		case out.earlyLeft:
+			uncertain = true
+		}
+		next, ok := c.redial(p, out)
+		if !ok || ctx.Err() != nil {
+			switch {
+			case errors.Is(out.err, ErrEarlyDataRejected):
+				return c.wrap(out, nil)
+			case uncertain:
+				return c.wrap(out, ErrEarlyDataUncertain)
+			case isOlder(out.err):
+				return c.wrap(out, ErrNotTLS13)
+			}
+			return c.wrap(out, nil)
+		}
+		p = next
+	}
+}
+
+// outcome is how a try ended.
+type outcome struct {
+	err         error
+	op          string // "dial", "handshake"
+	left        bool   // bytes of a flight may have left this machine
+	earlyLeft   bool   // and early data among them
+	beforeHello bool   // no valid ServerHello came
+	accepted    bool   // the server accepted the early data
+	rejected    bool   // the server rejected the early data
+}
+
+// wrap makes the error that the caller sees.
+func (c *Conn) wrap(out outcome, condition error) error {
+	err := out.err
+	if condition != nil {
+		err = fmt.Errorf("%w: %w", condition, err)
+	}
+	return &Error{out.op, c.addr, err}
+}
+
+// mayBeOlder tells whether the caller allows TLS below 1.3.
+func (c *Conn) mayBeOlder() bool { return c.config.MinVersion < tls.VersionTLS13 }
+
+// redial decides what a dial that failed is worth: a plan that is stripped
+// further, or nothing. An unauthenticated answer may be forged, so that it decides about
+// this call, and at most for a short time about later ones.
+func (c *Conn) redial(p plan, out outcome) (plan, bool) {
+	if c.given != nil || p.std != "" {
+		return p, false
+	}
+	if out.earlyLeft && c.dialer.FailOnReject {
+		return p, false
+	}
+	noEarly := func(why EarlyReason) {
+		if p.noEarly == EarlyNone && len(p.early) > 0 {
+			p.noEarly = why
+		}
+	}
+	if out.earlyLeft {
+		noEarly(EarlyBroke) // for all redials of this call
+	}
+	broke := func() { // this host is not sent early data for a while
+		if out.earlyLeft {
+			until := c.dialer.clock.now().wall.Add(earlyPause)
+			c.dialer.hosts.change(c.hostKey, func(h *host) { h.pauseUntil = until })
+		}
+	}
+	switch {
+	case errors.Is(out.err, handshake.FaultAbandoned):
+		// The PSK of a post-quantum lineage was refused: once more, with the
+		// hybrid and without the PSK.
+		p.noEarly, p.noSession = EarlyNotResumed, true
+		p.redial = "the session was not resumed, and its key exchange was post-quantum"
+		return p, true
+
+	case out.op == "dial":
+		// A reset in answer to a SYN with data: some middleboxes do that.
+		if !out.left || p.plain || isTimeout(out.err) {
+			return p, false
+		}
+		broke()
+		p.plain = true
+		p.redial = "the connection was refused when data rode in the SYN"
+		return p, true
+
+	case !out.beforeHello:
+		return p, false
+
+	case c.mayBeOlder() && (looksOlder(out.err) || !out.earlyLeft && brokeOff(out.err)):
+		broke()
+		p.std = "the server answered as one without TLS 1.3: " + rootCause(out.err)
+		p.redial = p.std
+		return p, true
+
+	case out.earlyLeft:
+		broke()
+		p.redial = "the connection broke on early data: " + rootCause(out.err)
+		return p, true
+	}
+	return p, false
+}
+
+// brokeOff tells whether the transport ended: an EOF or a reset.
+func brokeOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
+}
+
+func rootCause(err error) string {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err.Error()
+		}
+		err = next
+	}
+}
+
+// try dials once and completes the handshake. What is early in it is
+// *replayable*.
+func (c *Conn) try(ctx context.Context, p plan, redials int) outcome {
+	if p.std != "" {
+		return c.tryStd(ctx, p, redials)
+	}
+	raw, t, out := c.connect(ctx, p)
+	if out.err != nil {
+		return out
+	}
+	t.info.Redials, t.info.Redial = redials, p.redial
+	c.setTransport(raw, t)
+	s := &shaking{c: c, t: t, raw: raw, out: out}
+	s.out.op = "handshake"
+	s.run(ctx)
+	if s.out.err != nil {
+		raw.Close()
+	}
+	return s.out
+}
+
+// setTransport publishes what a dial came to.
+func (c *Conn) setTransport(raw net.Conn, t *attempt) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.raw, c.info = raw, t.info
+	if t.engine != nil && t.info.Early.Offered {
+		c.state = t.engine.PredictedState()
+	}
+	if c.noLinger {
+		setLinger(raw, 0)
+	}
+	c.connectedLocked()
+}
+
+// connect makes the transport and hands over the first flight, whose early
+// data is *replayable*.
+func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome) {
+	if c.given != nil || !strings.HasPrefix(c.network, "tcp") {
+		return c.connectOther(ctx, p)
+	}
+	var attempts []*attempt
+	conn, info, err := c.tfoDialer(p).DialContext(ctx, c.network, c.addr,
+		func(_ context.Context, a *tfo.Attempt) (tfo.Flight, error) {
+			t, err := c.newAttempt(p, room{
+				budget: a.Budget,
+				syn:    a.Way == tfo.WayFastOpen && a.Cookie != tfo.CookieAbsent,
+				cookie: a.Way == tfo.WayFastOpen && a.Cookie == tfo.CookiePresent,
+				once:   a.MayOnce,
+			})
+			if err != nil {
+				return tfo.Flight{}, err
+			}
+			t.on = a
+			attempts = append(attempts, t)
+			return tfo.Flight{Data: t.flight, Once: t.early > 0}, nil
+		})
+	out := outcome{op: "dial", err: err, beforeHello: true}
+	var won *attempt
+	for _, t := range attempts {
+		out.left = out.left || t.on.Left
+		out.earlyLeft = out.earlyLeft || t.on.OnceLeft
+		switch {
+		case err == nil && t.on == info.Won:
+			won = t
+		case !t.on.Left:
+			c.giveBack(t.session) // its ticket was never on the wire
+		}
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		out.err = context.Cause(ctx)
+		return nil, nil, out
+	case err != nil:
+		return nil, nil, out
+	case won.early == 0 && out.earlyLeft && c.dialer.FailOnReject:
+		conn.Close()
+		out.err = errors.New("an attempt on another address may have sent the early data")
+		return nil, nil, out
+	}
+	won.info.FastOpen = *info
+	won.info.RTT = info.ConnectTime
+	return conn, won, out
+}
+
+// connectOther is connect for a Conn of Client and for networks without TCP.
+func (c *Conn) connectOther(ctx context.Context, p plan) (net.Conn, *attempt, outcome) {
+	out := outcome{op: "dial", beforeHello: true}
+	raw := c.given
+	if raw == nil {
+		nd := c.dialer.NetDialer
+		if nd == nil {
+			nd = new(net.Dialer)
+		}
+		if raw, out.err = nd.DialContext(ctx, c.network, c.addr); out.err != nil {
+			return nil, nil, out
+		}
+	}
+	t, err := c.newAttempt(p, room{once: true})
+	if err != nil {
+		if c.given == nil {
+			raw.Close()
+		}
+		out.err = err
+		return nil, nil, out
+	}
+	t.unsent = t.flight
+	out.left, out.earlyLeft = true, t.early > 0
+	return raw, t, out
+}
+
+// tfoDialer returns what dials the transport.
+func (c *Conn) tfoDialer(p plan) *tfo.Dialer {
+	return &tfo.Dialer{NetDialer: c.dialer.NetDialer, Disable: c.dialer.NoFastOpen || p.plain}
+}

@@ -1,0 +1,143 @@
+package handshake
+
+import (
+	"encoding/hex"
+	"errors"
+)
+
+// firstHello queues the ClientHello, with the session and early data where
+// they can be offered.
+func (c *Client) firstHello() error {
+	session := c.cfg.Session
+	// Section 4.2.9: no pre_shared_key without psk_key_exchange_modes.
+	c.offered = session != nil && c.hello.offersSuite(session.CipherSuite) && c.hello.offers(extPSKModes)
+	if c.cfg.RequirePSK && !c.offered {
+		return errors.New("tls: RequirePSK, but the hello cannot offer the session")
+	}
+	edit := helloEdit{earlyData: c.offerEarlyData()}
+	if c.offered {
+		edit.session, edit.age = session, c.cfg.TicketAge
+	}
+	if err := c.editHello(edit); err != nil {
+		return err
+	}
+	if c.offered {
+		suite := suiteByID(session.CipherSuite)
+		c.early = newEarlySecret(suite, session.Secret)
+		c.transcript = suite.hash()
+		setBinder(c.hello.message, c.early, c.transcript)
+	}
+	// Section 5.1: the first hello is the one record that says TLS 1.0.
+	c.out = appendPlaintext(c.out, recordHandshake, 0x0301, c.hello.message)
+	c.helloLen = len(c.out)
+	if c.status == EarlyOffered {
+		secret := c.early.clientTraffic(c.transcriptSum())
+		if fault := c.logSecret("CLIENT_EARLY_TRAFFIC_SECRET", secret); fault != 0 {
+			return c.cause
+		}
+		p, err := newProtector(c.early.suite, secret)
+		if err != nil {
+			return err
+		}
+		c.setWriter(p)
+	}
+	return nil
+}
+
+// editHello applies an edit to the hello, if it changes anything.
+func (c *Client) editHello(edit helloEdit) error {
+	if edit.empty() && !c.hello.offers(extEarlyData) && !c.hello.offers(extPreSharedKey) {
+		return nil
+	}
+	message, err := edit.apply(&c.hello)
+	if err != nil {
+		return errors.New("tls: the ClientHello is too large: " + err.Error())
+	}
+	c.hello, _ = viewHello(message)
+	return nil
+}
+
+// offerEarlyData decides on early data (section 4.2.10).
+func (c *Client) offerEarlyData() bool {
+	session := c.cfg.Session
+	switch {
+	case !c.cfg.EarlyData:
+		c.reason = ReasonDisabled
+	case session == nil:
+		c.reason = ReasonNoSession
+	case !c.offered || session.MaxEarlyData == 0:
+		c.reason = ReasonUnsupportedForSession
+	case session.ALPN != "" && !c.hello.offersALPN([]byte(session.ALPN)):
+		c.reason = ReasonALPNMismatch
+	default:
+		c.status, c.earlyLeft = EarlyOffered, session.MaxEarlyData
+		return true
+	}
+	return false
+}
+
+// ErrNoEarlyData is returned by WriteEarly where early data was not offered,
+// was rejected, or has ended.
+var ErrNoEarlyData = errors.New("tls: early data cannot be sent now")
+
+// WriteEarly seals p as early data, which is replayable: whoever saw the bytes
+// can send them to the server again. It takes as much as the ticket's
+// max_early_data_size still allows, so n may be less than len(p) without an
+// error. It works until the server's Finished was read, whatever the server
+// says meanwhile, unless it says no.
+func (c *Client) WriteEarly(p []byte) (n int, err error) {
+	switch {
+	case c.err != nil:
+		return 0, c.err
+	case c.state == StateConnected || c.status != EarlyOffered && c.status != EarlyAccepted:
+		return 0, ErrNoEarlyData
+	}
+	// Section 4.2.10: only the plaintext counts.
+	if n = len(p); uint64(n) > uint64(c.earlyLeft) {
+		n = int(c.earlyLeft)
+	}
+	if n > 0 {
+		c.compatibilityCCS()
+		c.send(recordApplication, p[:n])
+		c.earlyLeft -= uint32(n)
+	}
+	return n, nil
+}
+
+// EarlyLeft returns how many bytes WriteEarly would still take.
+func (c *Client) EarlyLeft() int {
+	if c.err != nil || c.state == StateConnected || c.status != EarlyOffered && c.status != EarlyAccepted {
+		return 0
+	}
+	return int(c.earlyLeft)
+}
+
+// rejectEarly says that the server does not take the early data.
+func (c *Client) rejectEarly(reason EarlyReason) {
+	c.status, c.reason = EarlyRejected, reason
+	c.event = Event{Kind: EventEarlyRejected, Reason: reason}
+}
+
+// compatibilityCCS queues the change_cipher_spec of compatibility mode, once
+// (section D.4): before the second hello, or the first protected record.
+func (c *Client) compatibilityCCS() {
+	if !c.sentCCS && len(c.hello.sessionID) > 0 {
+		c.out = appendPlaintext(c.out, recordCCS, versionTLS12, []byte{1})
+	}
+	c.sentCCS = true
+}
+
+// logSecret writes a line of the NSS key log format.
+func (c *Client) logSecret(label string, secret []byte) Fault {
+	if c.cfg.KeyLogWriter == nil {
+		return 0
+	}
+	line := make([]byte, 0, len(label)+2*len(c.hello.random)+2*len(secret)+3)
+	line = append(append(line, label...), ' ')
+	line = append(hex.AppendEncode(line, c.hello.random), ' ')
+	line = append(hex.AppendEncode(line, secret), '\n')
+	if _, err := c.cfg.KeyLogWriter.Write(line); err != nil {
+		return c.because(FaultInternal, err)
+	}
+	return 0
+}

@@ -1,0 +1,135 @@
+package handshake
+
+import (
+	"crypto/tls"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// encryptedExtensions handles EncryptedExtensions (section 4.3.1), which
+// decides on early data.
+func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String, now time.Time) Fault {
+	exts, fault := parseEncryptedExtensions(body)
+	if fault != 0 {
+		return fault
+	}
+	accepted := false
+	for _, e := range exts {
+		if !c.hello.offers(e.typ) {
+			return FaultUnsolicitedExtension // section 4.2
+		}
+		data := cryptobyte.String(e.data)
+		switch e.typ {
+		case extServerName:
+			if !data.Empty() {
+				return FaultDecode // RFC 6066, section 3
+			}
+		case extALPN:
+			if fault := c.selectALPN(data); fault != 0 {
+				return fault
+			}
+		case extEarlyData:
+			if !data.Empty() {
+				return FaultDecode
+			}
+			accepted = true
+		case extStatusRequest, extSignatureAlgorithms, extSignatureAlgorithmsCert, extSCT, extKeyShare, extPreSharedKey,
+			extPSKModes, extCookie, extSupportedVersions, extCertificateAuthorities, extPadding:
+			return FaultForbiddenExtension // section 4.2
+		}
+		// Others were asked for by the Builder and change nothing here.
+	}
+	if fault := c.decideEarlyData(accepted); fault != 0 {
+		return fault
+	}
+	c.transcript.Write(msg)
+	if !c.info.resumed {
+		c.state = StateCertificateOrRequest
+		return 0
+	}
+	c.state = StateFinished
+	return c.verifyConnection()
+}
+
+// selectALPN takes the server's protocol (RFC 7301, section 3.1).
+func (c *Client) selectALPN(data cryptobyte.String) Fault {
+	var list, proto cryptobyte.String
+	switch {
+	case !data.ReadUint16LengthPrefixed(&list) || !data.Empty() || !list.ReadUint8LengthPrefixed(&proto) || proto.Empty():
+		return FaultDecode
+	case !list.Empty() || !c.hello.offersALPN(proto):
+		return FaultBadALPN
+	}
+	c.info.alpn = string(proto)
+	return 0
+}
+
+// decideEarlyData acts on the server's answer to early data (section 4.2.10).
+func (c *Client) decideEarlyData(accepted bool) Fault {
+	switch {
+	case !accepted && c.status == EarlyOffered:
+		c.rejectEarly(ReasonPeerDeclined)
+		return c.writeHandshakeKey()
+	case !accepted:
+		return 0
+	case c.status != EarlyOffered:
+		return FaultUnexpectedEarlyData
+	case c.suite.id != c.cfg.Session.CipherSuite:
+		return FaultEarlyDataSuiteMismatch
+	case c.info.alpn != c.cfg.Session.ALPN:
+		return FaultEarlyDataALPNMismatch
+	}
+	c.status, c.reason = EarlyAccepted, ReasonAccepted
+	c.event = Event{Kind: EventEarlyAccepted, Reason: ReasonAccepted}
+	return 0
+}
+
+// certificateRequest handles CertificateRequest (section 4.3.2).
+func (c *Client) certificateRequest(msg []byte, body cryptobyte.String) Fault {
+	request, fault := parseCertificateRequest(body)
+	if fault != 0 {
+		return fault
+	}
+	c.request, c.state = request, StateCertificate
+	c.transcript.Write(msg)
+	return 0
+}
+
+// certificate handles the server's Certificate (section 4.4.2).
+func (c *Client) certificate(msg []byte, body cryptobyte.String, now time.Time) Fault {
+	m, fault := parseCertificate(body, c.hello.offers(extStatusRequest), c.hello.offers(extSCT))
+	if fault != 0 {
+		return fault
+	}
+	if len(m.chain) == 0 {
+		return FaultNoCertificate // section 4.4.2.4
+	}
+	c.info.ocsp, c.info.scts = m.ocsp, m.scts
+	if fault := c.verifyServer(m.chain, now); fault != 0 {
+		return fault
+	}
+	c.transcript.Write(msg)
+	c.state = StateCertificateVerify
+	return 0
+}
+
+// certificateVerify handles the server's CertificateVerify (section 4.4.3).
+func (c *Client) certificateVerify(msg []byte, body cryptobyte.String, now time.Time) Fault {
+	scheme, signature, fault := parseCertificateVerify(body)
+	if fault != 0 {
+		return fault
+	}
+	if !c.hello.lists(extSignatureAlgorithms, uint16(scheme)) {
+		return FaultBadSignatureAlgorithm
+	}
+	fault = verifyTranscript(c.info.peer[0].PublicKey, scheme, []tls.SignatureScheme{scheme},
+		serverSignatureContext, c.transcriptSum(), signature)
+	if fault != 0 {
+		return fault
+	}
+	c.info.algorithm, c.info.authenticatedAt = scheme, now
+	c.transcript.Write(msg)
+	c.state = StateFinished
+	return 0
+}

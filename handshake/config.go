@@ -1,0 +1,138 @@
+package handshake
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"slices"
+	"time"
+)
+
+// Config says what a Client offers and what it accepts. A Client never
+// changes it, so one Config, with its slices and pools, may serve many
+// clients, one after the other or at once. Unless said otherwise a field means
+// what the field of the same name means in tls.Config.
+type Config struct {
+	// ServerName is what the server's certificate must be valid for. It is
+	// sent as server_name too unless it is an IP literal (RFC 6066, section
+	// 3). It may be empty only with InsecureSkipVerify.
+	ServerName string
+
+	NextProtos []string
+
+	// Groups are the groups to list, in order of preference; nil means
+	// DefaultGroups.
+	Groups []tls.CurveID
+	// KeyShares are the groups whose share rides in the first hello; each must
+	// be in Groups. nil means what crypto/tls does: a share for the first
+	// group and, where that is a hybrid whose classical half is listed as
+	// well, a second one that uses the same classical key. An empty list that is
+	// not nil sends no share, so that the server must ask for one.
+	KeyShares []tls.CurveID
+	// SignatureAlgorithms are offered and accepted for CertificateVerify; nil
+	// means those of crypto/tls.
+	SignatureAlgorithms []tls.SignatureScheme
+
+	RootCAs               *x509.CertPool
+	InsecureSkipVerify    bool
+	VerifyPeerCertificate func(rawCerts [][]byte, verifiedChains [][]*x509.Certificate) error
+	VerifyConnection      func(tls.ConnectionState) error
+	// Time is the clock of certificate verification; nil means the time given
+	// to Next.
+	Time func() time.Time
+	// CertificateCache saves parsing a certificate that another connection
+	// holds already; nil means that every one is parsed.
+	CertificateCache *CertificateCache
+
+	Certificates []tls.Certificate
+	// GetClientCertificate is called with a request whose Context is nil:
+	// engines have no context.
+	GetClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+	// KeyLogWriter gets each secret in one Write. Who shares it between
+	// clients that run at once must make it safe for that.
+	KeyLogWriter io.Writer
+
+	// Session is offered for resumption with psk_dhe_ke, or nil. TicketAge is
+	// how long ago its ticket was received, to the millisecond (RFC 8446,
+	// section 4.2.11.1). Whether the session is fit for this server and still
+	// valid is for the caller to know.
+	Session   *Session
+	TicketAge time.Duration
+	// EarlyData offers early data, if the session's ticket allows any. What is
+	// then given to WriteEarly is replayable.
+	EarlyData bool
+	// RequirePSK abandons the handshake with FaultAbandoned, before any byte of
+	// ours under the new keys, if the server does not resume Session.
+	RequirePSK bool
+
+	// NoSessionID leaves legacy_session_id empty in the compact hello, and with
+	// it compatibility mode (section D.4): 32 bytes less, and no
+	// change_cipher_spec is sent.
+	NoSessionID bool
+
+	// Hello builds the first ClientHello; nil means the compact one.
+	Hello Builder
+
+	rand io.Reader // tests only; nil: crypto/rand
+}
+
+// DefaultGroups returns the groups that a nil Config.Groups stands for, in
+// order of preference.
+func DefaultGroups() []tls.CurveID {
+	return []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+}
+
+func (c *Config) groups() []tls.CurveID {
+	if c.Groups != nil {
+		return c.Groups
+	}
+	return DefaultGroups()
+}
+
+// keyShares resolves a nil KeyShares.
+func (c *Config) keyShares(groups []tls.CurveID) []tls.CurveID {
+	if c.KeyShares != nil || len(groups) == 0 {
+		return c.KeyShares
+	}
+	first := groups[0]
+	if g, ok := groupByID(first); ok && g.classical != first && slices.Contains(groups, g.classical) {
+		return []tls.CurveID{first, g.classical}
+	}
+	return groups[:1:1]
+}
+
+// signatureAlgorithms resolves a nil SignatureAlgorithms. Our hello offers
+// nothing below TLS 1.3, so the PKCS #1 v1.5 schemes, which it has for chains
+// only, stand in signature_algorithms_cert.
+func (c *Config) signatureAlgorithms() []tls.SignatureScheme {
+	if c.SignatureAlgorithms != nil {
+		return c.SignatureAlgorithms
+	}
+	return slices.DeleteFunc(defaultSignatureAlgorithms(), func(a tls.SignatureScheme) bool {
+		_, ok := signatureHash(a)
+		return !ok
+	})
+}
+
+// chainSignatureAlgorithms lists what may sign the certificates of a chain, as
+// crypto/tls does: x509 itself refuses the SHA-1 signatures that matter.
+func chainSignatureAlgorithms() []tls.SignatureScheme {
+	return append(defaultSignatureAlgorithms(), tls.PKCS1WithSHA1, tls.ECDSAWithSHA1)
+}
+
+func (c *Config) random() io.Reader {
+	if c.rand != nil {
+		return c.rand
+	}
+	return rand.Reader
+}
+
+// now is the clock of certificate verification.
+func (c *Config) now(now time.Time) time.Time {
+	if c.Time != nil {
+		return c.Time()
+	}
+	return now
+}

@@ -1,0 +1,313 @@
+package handshake
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/sys/cpu"
+)
+
+// Hello is a ClientHello as data, whoever built it. The engine makes what it
+// sends out of it by edits: pre_shared_key with its binders, early_data, and
+// the second hello after HelloRetryRequest.
+type Hello struct {
+	// Raw is the whole handshake message, header included. An early_data in
+	// it marks where that extension shall stand if early data is offered; a
+	// pre_shared_key in it is replaced.
+	Raw []byte
+	// Keys are the private keys behind the shares in Raw.
+	Keys []ShareKey
+}
+
+// ShareKey is the private key behind one key share of a Hello.
+type ShareKey struct {
+	Group tls.CurveID
+	ECDH  *ecdh.PrivateKey    // nil where the group has no classical part
+	MLKEM crypto.Decapsulator // nil where the group has no ML-KEM part
+}
+
+// shared computes the secret from the server's share.
+func (k ShareKey) shared(serverShare []byte) ([]byte, Fault) {
+	g, ok := groupByID(k.Group)
+	if !ok || (g.curve != nil) != (k.ECDH != nil) || (g.kem != nil) != (k.MLKEM != nil) {
+		return nil, FaultInternal // the Builder's mistake
+	}
+	p := privateKey{group: g, ecdh: k.ECDH, kem: k.MLKEM}
+	return p.shared(serverShare)
+}
+
+// A Builder builds the first ClientHello of a connection.
+type Builder interface {
+	// BuildHello returns a new Hello that offers TLS 1.3. All that must be
+	// unpredictable in it comes from rand.
+	BuildHello(cfg *Config, rand io.Reader) (*Hello, error)
+}
+
+// compactHello has the extensions of crypto/tls that mean something in TLS
+// 1.3, and nothing else, so that it fits a SYN.
+type compactHello struct{}
+
+// BuildHello makes the compact hello.
+func (compactHello) BuildHello(cfg *Config, rand io.Reader) (*Hello, error) {
+	protos, err := alpnList(cfg.NextProtos)
+	if err != nil {
+		return nil, err
+	}
+	groups := cfg.groups()
+	if len(groups) == 0 {
+		return nil, errors.New("tls: Config.Groups lists no group")
+	}
+	for _, id := range groups {
+		if _, ok := groupByID(id); !ok {
+			return nil, errors.New("tls: unsupported group " + id.String())
+		}
+	}
+	keys, shares, err := generateKeyShares(cfg.keyShares(groups), rand)
+	if err != nil {
+		return nil, err
+	}
+	var random [64]byte // Random and the session id
+	if _, err := io.ReadFull(rand, random[:]); err != nil {
+		return nil, err
+	}
+	hello := &Hello{Keys: make([]ShareKey, len(keys))}
+	size := 384 + len(cfg.ServerName) + len(protos)
+	for i, k := range keys {
+		if !slices.Contains(groups, k.group.id) {
+			return nil, errors.New("tls: Config.KeyShares has a group that is not in Groups: " + k.group.id.String())
+		}
+		hello.Keys[i] = ShareKey{k.group.id, k.ecdh, k.kem}
+		size += 4 + len(shares[i].data)
+	}
+
+	b := cryptobyte.NewBuilder(make([]byte, 0, size))
+	b.AddUint8(uint8(typeClientHello))
+	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
+		b.AddUint16(versionTLS12)
+		b.AddBytes(random[:32])
+		// RFC 8446, section D.4: a session id that is not empty is the sign
+		// of compatibility mode.
+		b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) {
+			if !cfg.NoSessionID {
+				b.AddBytes(random[32:])
+			}
+		})
+		addList16(b, defaultSuites())
+		b.AddUint16(1 << 8) // the null compression method
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { cfg.addExtensions(b, groups, shares, protos) })
+	})
+	hello.Raw, err = b.Bytes()
+	return hello, err
+}
+
+// addExtensions adds the extensions of the compact hello.
+func (cfg *Config) addExtensions(b *cryptobyte.Builder, groups []tls.CurveID, shares []keyShare, protos []byte) {
+	if name := sniName(cfg.ServerName); name != "" {
+		addExtension(b, extServerName, func(b *cryptobyte.Builder) { // RFC 6066, section 3
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+				b.AddUint8(0)
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(name)) })
+			})
+		})
+	}
+	b.AddUint16(extStatusRequest) // RFC 6066, section 8: OCSP, no responders, no extensions
+	b.AddBytes([]byte{0, 5, 1, 0, 0, 0, 0})
+	addExtension(b, extSupportedGroups, func(b *cryptobyte.Builder) { addList16(b, groups) })
+	algorithms := cfg.signatureAlgorithms()
+	addExtension(b, extSignatureAlgorithms, func(b *cryptobyte.Builder) { addList16(b, algorithms) })
+	if cfg.SignatureAlgorithms == nil {
+		// RFC 8446, section 4.2.3: chains may use what handshakes may not.
+		addExtension(b, extSignatureAlgorithmsCert, func(b *cryptobyte.Builder) { addList16(b, chainSignatureAlgorithms()) })
+	}
+	if len(protos) > 0 {
+		addExtension(b, extALPN, func(b *cryptobyte.Builder) { // RFC 7301, section 3.1
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(protos) })
+		})
+	}
+	b.AddUint16(extSCT) // RFC 6962, section 3.3.1
+	b.AddUint16(0)
+	b.AddUint16(extSupportedVersions) // TLS 1.3 and nothing else
+	b.AddBytes([]byte{0, 3, 2, versionTLS13 >> 8, versionTLS13 & 0xff})
+	b.AddUint16(extPSKModes) // section 4.2.9
+	b.AddBytes([]byte{0, 2, 1, pskModeDHE})
+	addKeyShares(b, shares)
+}
+
+func addExtension(b *cryptobyte.Builder, typ uint16, data func(*cryptobyte.Builder)) {
+	b.AddUint16(typ)
+	b.AddUint16LengthPrefixed(data)
+}
+
+func addList16[T ~uint16](b *cryptobyte.Builder, list []T) {
+	b.AddUint16(uint16(2 * len(list)))
+	for _, v := range list {
+		b.AddUint16(uint16(v))
+	}
+}
+
+// addKeyShares adds a client's key_share extension (section 4.2.8).
+func addKeyShares(b *cryptobyte.Builder, shares []keyShare) {
+	addExtension(b, extKeyShare, func(b *cryptobyte.Builder) {
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+			for _, s := range shares {
+				b.AddUint16(uint16(s.group))
+				b.AddUint16(uint16(len(s.data)))
+				b.AddBytes(s.data)
+			}
+		})
+	})
+}
+
+// alpnList encodes protocol names (RFC 7301, section 3.1).
+func alpnList(protos []string) ([]byte, error) {
+	var list []byte
+	for _, p := range protos {
+		if len(p) == 0 || len(p) > 255 {
+			return nil, errors.New("tls: invalid NextProtos value")
+		}
+		list = append(append(list, byte(len(p))), p...)
+	}
+	if len(list) > 0xffff-2 {
+		return nil, errors.New("tls: NextProtos values too large")
+	}
+	return list, nil
+}
+
+// sniName returns what to send as server_name for a name: nothing for IP
+// literals, and no trailing dot (RFC 6066, section 3).
+func sniName(name string) string {
+	host := name
+	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
+		host = host[1 : len(host)-1]
+	}
+	if i := strings.LastIndexByte(host, '%'); i > 0 {
+		host = host[:i]
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return ""
+	}
+	return strings.TrimRight(name, ".")
+}
+
+// hasAESHardware tells whether AES-GCM is fast here; else ChaCha20-Poly1305 is
+// preferred. The rule is crypto/tls's.
+func hasAESHardware() bool {
+	return cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ && cpu.X86.HasSSE41 && cpu.X86.HasSSSE3 ||
+		cpu.ARM64.HasAES && cpu.ARM64.HasPMULL ||
+		cpu.S390X.HasAES && cpu.S390X.HasAESCTR && cpu.S390X.HasGHASH
+}
+
+// defaultSuites lists the suites in the order of crypto/tls.
+func defaultSuites() []uint16 {
+	if hasAESHardware() {
+		return []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}
+	}
+	return []uint16{tls.TLS_CHACHA20_POLY1305_SHA256, tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384}
+}
+
+// helloView gives access to the parts of a ClientHello. Its slices alias the
+// message.
+type helloView struct {
+	message    []byte
+	random     []byte
+	sessionID  []byte
+	suites     cryptobyte.String // two bytes each
+	extensions cryptobyte.String // without the length in front
+}
+
+// viewHello parses a ClientHello.
+func viewHello(message []byte) (v helloView, ok bool) {
+	s := cryptobyte.String(message)
+	var typ uint8
+	var version uint16
+	var body, sessionID, suites, compression, extensions cryptobyte.String
+	if !s.ReadUint8(&typ) || typ != uint8(typeClientHello) || !s.ReadUint24LengthPrefixed(&body) || !s.Empty() ||
+		!body.ReadUint16(&version) || !body.ReadBytes(&v.random, 32) || !body.ReadUint8LengthPrefixed(&sessionID) ||
+		!body.ReadUint16LengthPrefixed(&suites) || len(suites)%2 != 0 || !body.ReadUint8LengthPrefixed(&compression) ||
+		!body.ReadUint16LengthPrefixed(&extensions) || !body.Empty() {
+		return v, false
+	}
+	v.message, v.sessionID, v.suites, v.extensions = message, sessionID, suites, extensions
+	for !extensions.Empty() {
+		var typ uint16
+		var data cryptobyte.String
+		if !nextExtension(&extensions, &typ, &data) {
+			return v, false
+		}
+	}
+	return v, true
+}
+
+func nextExtension(list *cryptobyte.String, typ *uint16, data *cryptobyte.String) bool {
+	return list.ReadUint16(typ) && list.ReadUint16LengthPrefixed(data)
+}
+
+// extension returns an extension's data.
+func (v *helloView) extension(want uint16) (data cryptobyte.String, ok bool) {
+	var typ uint16
+	for list := v.extensions; nextExtension(&list, &typ, &data); {
+		if typ == want {
+			return data, true
+		}
+	}
+	return nil, false
+}
+
+// offers tells whether the extension is there.
+func (v *helloView) offers(typ uint16) bool { _, ok := v.extension(typ); return ok }
+
+// offersSuite tells whether the cipher suite is listed.
+func (v *helloView) offersSuite(id uint16) bool { return contains16(v.suites, id) }
+
+// offersGroup tells whether the group is listed.
+func (v *helloView) offersGroup(id tls.CurveID) bool { return v.lists(extSupportedGroups, uint16(id)) }
+
+// lists tells whether an extension that is a list of numbers has this one.
+func (v *helloView) lists(typ, id uint16) bool {
+	data, _ := v.extension(typ)
+	var list cryptobyte.String
+	return data.ReadUint16LengthPrefixed(&list) && contains16(list, id)
+}
+
+func contains16(list cryptobyte.String, id uint16) bool {
+	for v := uint16(0); list.ReadUint16(&v); {
+		if v == id {
+			return true
+		}
+	}
+	return false
+}
+
+// sharesGroup tells whether there is a key share for the group.
+func (v *helloView) sharesGroup(id tls.CurveID) bool {
+	data, _ := v.extension(extKeyShare)
+	var list, share cryptobyte.String
+	data.ReadUint16LengthPrefixed(&list)
+	for typ := uint16(0); nextExtension(&list, &typ, &share); { // an entry looks like an extension
+		if typ == uint16(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// offersALPN tells whether the protocol is listed.
+func (v *helloView) offersALPN(proto []byte) bool {
+	data, _ := v.extension(extALPN)
+	var list, p cryptobyte.String
+	data.ReadUint16LengthPrefixed(&list)
+	for list.ReadUint8LengthPrefixed(&p) {
+		if bytes.Equal(p, proto) {
+			return true
+		}
+	}
+	return false
+}

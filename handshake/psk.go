@@ -1,0 +1,104 @@
+package handshake
+
+import (
+	"hash"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// helloEdit is what turns a Builder's hello into the one that is sent. The
+// zero value changes nothing but to take out early_data and pre_shared_key.
+type helloEdit struct {
+	earlyData bool      // with early_data (RFC 8446, section 4.2.10)
+	share     *keyShare // the one share that replaces key_share (section 4.1.2)
+	cookie    []byte    // a cookie to echo (section 4.2.2)
+
+	session *Session // offered in pre_shared_key (section 4.2.11), or nil
+	age     time.Duration
+}
+
+func (e *helloEdit) empty() bool {
+	return !e.earlyData && e.share == nil && e.cookie == nil && e.session == nil
+}
+
+// apply edits a hello. The binder that a pre_shared_key ends with is still
+// zero: setBinder computes it.
+func (e *helloEdit) apply(hello *helloView) ([]byte, error) {
+	size := len(hello.message) + len(e.cookie) + 8
+	if e.share != nil {
+		size += len(e.share.data)
+	}
+	if e.session != nil {
+		size += len(e.session.Ticket) + len(e.session.Secret) + 20
+	}
+	b := cryptobyte.NewBuilder(make([]byte, 0, size))
+	b.AddUint8(uint8(typeClientHello))
+	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
+		fixed := len(hello.message) - len(hello.extensions) - 2
+		b.AddBytes(hello.message[messageHeaderLen:fixed])
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { e.addExtensions(b, hello) })
+	})
+	return b.Bytes()
+}
+
+func (e *helloEdit) addExtensions(b *cryptobyte.Builder, hello *helloView) {
+	var typ uint16
+	var data cryptobyte.String
+	earlyData := e.earlyData
+	for list := hello.extensions; nextExtension(&list, &typ, &data); {
+		switch {
+		case typ == extPreSharedKey:
+			continue
+		case typ == extEarlyData:
+			if !earlyData {
+				continue
+			}
+			earlyData = false
+		case typ == extKeyShare && e.share != nil:
+			addKeyShares(b, []keyShare{*e.share})
+			continue
+		case typ == extCookie && e.cookie != nil:
+			continue
+		}
+		b.AddUint16(typ)
+		b.AddUint16(uint16(len(data)))
+		b.AddBytes(data)
+	}
+	if e.cookie != nil {
+		addExtension(b, extCookie, func(b *cryptobyte.Builder) { addBytes16(b, e.cookie) })
+	}
+	if earlyData {
+		b.AddUint16(extEarlyData)
+		b.AddUint16(0)
+	}
+	if e.session != nil {
+		e.addPSK(b) // the last extension (section 4.2.11)
+	}
+}
+
+// addPSK adds pre_shared_key with one identity and a binder of zeros.
+func (e *helloEdit) addPSK(b *cryptobyte.Builder) {
+	addExtension(b, extPreSharedKey, func(b *cryptobyte.Builder) {
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+			addBytes16(b, e.session.Ticket)
+			// Section 4.2.11.1: milliseconds, modulo 2^32.
+			b.AddUint32(uint32(e.age/time.Millisecond) + e.session.AgeAdd)
+		})
+		n := len(e.session.Secret) // as long as the suite's hash
+		b.AddUint16(uint16(1 + n))
+		b.AddUint8(uint8(n))
+		b.AddBytes(make([]byte, n))
+	})
+}
+
+// setBinder computes the binder that ends the hello (section 4.2.11.2). The
+// transcript has what was before the hello, and has the hello too afterwards.
+func setBinder(hello []byte, early *earlySecret, transcript hash.Hash) {
+	n := early.suite.hashLen
+	truncated := hello[:len(hello)-2-1-n]
+	transcript.Write(truncated)
+	binder := early.suite.finished(early.binderKey(), transcript.Sum(nil))
+	copy(hello[len(hello)-n:], binder)
+	transcript.Write(hello[len(truncated):])
+}

@@ -1,0 +1,117 @@
+package handshake
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"strings"
+	"time"
+)
+
+// selectPSK looks for a session to resume among the identities of the hello
+// (section 4.2.11) and checks the binder of the one that it takes.
+func (s *Server) selectPSK(now time.Time) Fault {
+	s.session, s.peer, s.chains, s.peerDER = nil, nil, nil, nil
+	s.earlySecret = newEarlySecret(s.suite, nil)
+	if s.cfg.TicketKeys == nil || !bytes.Contains(s.hello.pskModes, []byte{pskModeDHE}) {
+		return 0 // section 4.2.9
+	}
+	for i, identity := range s.hello.identities[:min(maxIdentities, len(s.hello.identities))] {
+		session, since := s.cfg.TicketKeys.open(identity.ticket)
+		if session == nil || !s.resumable(session, now) {
+			continue
+		}
+		early := newEarlySecret(s.suite, session.secret)
+		transcript := s.suite.hash()
+		transcript.Write(s.prefix)
+		transcript.Write(s.hello.truncated())
+		binder := s.suite.finished(early.binderKey(), transcript.Sum(nil))
+		if !hmac.Equal(binder, s.hello.binders[i]) {
+			return FaultBadBinder // section 4.2.11.2
+		}
+		s.session, s.index, s.earlySecret, s.keySince = session, i, early, since
+		s.peerDER = session.peer
+		return 0
+	}
+	return 0
+}
+
+// resumable tells whether this hello may resume a session.
+func (s *Server) resumable(t *ticketSession, now time.Time) bool {
+	age := now.Sub(t.authenticatedAt)
+	switch {
+	case t.suite != s.suite.id:
+		// Section 4.2.11 asks for the same hash only, but then early data
+		// would be under another suite than the session's.
+		return false
+	case age > MaxSessionLifetime:
+		return false // section 4.6.1; no lineage outlives it
+	case !strings.EqualFold(t.serverName, s.hello.serverName):
+		return false // another name may have another policy
+	}
+	// A resumed handshake has no certificates. What the session knows of the
+	// client must fit what is asked for now.
+	if len(t.peer) == 0 {
+		return s.cfg.ClientAuth != tls.RequireAnyClientCert && s.cfg.ClientAuth != tls.RequireAndVerifyClientCert
+	}
+	if s.cfg.ClientAuth != tls.NoClientCert && s.verifyClient(t.peer, now) == 0 {
+		return true
+	}
+	s.peer, s.chains, s.cause = nil, nil, nil
+	return false
+}
+
+// decideEarlyData decides about early data (section 4.2.10), and how much of it
+// is to be skipped if it is refused.
+func (s *Server) decideEarlyData(retry bool, now time.Time) {
+	s.reason = s.earlyReason(retry, now)
+	switch {
+	case s.reason == ReasonAccepted:
+		s.status = EarlyAccepted
+		s.early = int(min(uint64(s.session.maxEarlyData), 1<<40))
+	case s.hello.earlyData:
+		s.status = EarlyRejected
+		s.skipEarly = s.cfg.skipLimit()
+	}
+}
+
+func (s *Server) earlyReason(retry bool, now time.Time) EarlyReason {
+	t := s.session
+	switch {
+	case s.cfg.MaxEarlyData == 0:
+		return ReasonDisabled
+	case s.hello.identities == nil:
+		return ReasonNoSession
+	case t == nil || s.index != 0: // section 4.2.10: the first identity only
+		return ReasonSessionNotResumed
+	case t.maxEarlyData == 0:
+		return ReasonUnsupportedForSession
+	}
+	// Section 8.3: the hello is fresh if the age that the client states is
+	// about the one that we see.
+	stated := time.Duration(s.hello.identities[0].age-t.ageAdd) * time.Millisecond
+	s.skew = stated - now.Sub(t.issuedAt)
+	window := s.cfg.window()
+	switch {
+	case !s.hello.earlyData:
+		return ReasonPeerDeclined
+	case t.alpn != s.proto:
+		return ReasonALPNMismatch
+	case s.skew > window || s.skew < -window:
+		return ReasonTicketAgeSkew
+	case retry:
+		return ReasonHelloRetryRequest
+	}
+	// Section 8.1: a ticket carries early data once. The hello, and a replay
+	// of it, is fresh in this span only.
+	sent := t.issuedAt.Add(stated)
+	notBefore, notAfter := sent.Add(-window), sent.Add(window)
+	if notBefore.Before(s.keySince) {
+		notBefore = s.keySince // nobody can have accepted the ticket before its key was made
+	}
+	if !s.cfg.AntiReplay.Use(sha256.Sum256(s.hello.identities[0].ticket), now, notBefore, notAfter) {
+		return ReasonReplayed
+	}
+	return ReasonAccepted
+}

@@ -1,0 +1,237 @@
+package handshake
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// TicketKeys are the keys that a server's tickets are sealed under: the first
+// one seals, all open. Who has one of them can read early data, and pass for
+// the server in resumed handshakes; so they are to be changed often. It is safe
+// for concurrent use and may serve many ServerConfigs. The zero value has no
+// keys: no ticket is given out.
+type TicketKeys struct {
+	mu   sync.RWMutex
+	keys []ticketKey
+}
+
+type ticketKey struct {
+	name [ticketNameLen]byte
+	aead cipher.AEAD
+	// since is when this process made the key: nothing sealed under it is
+	// older. Zero: it came from outside, and may have been in use before.
+	since time.Time
+}
+
+const (
+	ticketNameLen  = 16
+	ticketNonceLen = 12
+	ticketOverhead = ticketNameLen + ticketNonceLen + 16
+	ticketFormat   = 1
+	maxIdentities  = 5 // of PSKs that are looked at: each costs a decryption
+)
+
+// Set replaces all keys, for servers that share theirs or keep them over a
+// restart. To change keys without losing sessions, put the new one first and
+// keep the old ones behind it, for as long as their tickets shall live. Early
+// data under keys that came this way is refused for one freshness window after
+// the start of the AntiReplay.
+func (t *TicketKeys) Set(keys ...[32]byte) {
+	list := make([]ticketKey, len(keys))
+	for i := range keys {
+		list[i] = newTicketKey(&keys[i])
+	}
+	t.mu.Lock()
+	t.keys = list
+	t.mu.Unlock()
+}
+
+// Rotate puts a new random key, made at now, before the others, and keeps at
+// most keep of those.
+func (t *TicketKeys) Rotate(rand io.Reader, now time.Time, keep int) error {
+	var secret [32]byte
+	if _, err := io.ReadFull(rand, secret[:]); err != nil {
+		return err
+	}
+	key := newTicketKey(&secret)
+	clear(secret[:])
+	key.since = now
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.keys = append([]ticketKey{key}, t.keys[:min(max(keep, 0), len(t.keys))]...)
+	return nil
+}
+
+func newTicketKey(secret *[32]byte) (k ticketKey) {
+	name := sha256.Sum256(append([]byte("tls ticket key name\x00"), secret[:]...))
+	copy(k.name[:], name[:])
+	// NewCipher and NewGCM fail only on lengths, and in FIPS 140 enforcement,
+	// which leaves the key without an AEAD: it then neither seals nor opens.
+	if block, err := aes.NewCipher(secret[:]); err == nil {
+		k.aead, _ = cipher.NewGCM(block)
+	}
+	return k
+}
+
+// seal seals a session into a ticket; nil if there is no key.
+func (t *TicketKeys) seal(session *ticketSession, rand io.Reader) ([]byte, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if len(t.keys) == 0 || t.keys[0].aead == nil {
+		return nil, nil
+	}
+	key := &t.keys[0]
+	plain, err := session.marshal()
+	if err != nil || len(plain)+ticketOverhead > maxTicketLen {
+		return nil, err // a client certificate that is too large for a ticket
+	}
+	ticket := make([]byte, ticketNameLen+ticketNonceLen, len(plain)+ticketOverhead)
+	copy(ticket, key.name[:])
+	if _, err := io.ReadFull(rand, ticket[ticketNameLen:]); err != nil {
+		return nil, err
+	}
+	return key.aead.Seal(ticket, ticket[ticketNameLen:], plain, ticket[:ticketNameLen]), nil
+}
+
+// open opens a ticket; nil if it is not one of ours. since is that of its key.
+func (t *TicketKeys) open(ticket []byte) (session *ticketSession, since time.Time) {
+	if len(ticket) < ticketOverhead {
+		return nil, since
+	}
+	name, nonce, sealed := ticket[:ticketNameLen], ticket[ticketNameLen:][:ticketNonceLen], ticket[ticketNameLen+ticketNonceLen:]
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, key := range t.keys {
+		if !bytes.Equal(key.name[:], name) || key.aead == nil {
+			continue
+		}
+		if plain, err := key.aead.Open(nil, nonce, sealed, name); err == nil {
+			return parseTicketSession(plain), key.since
+		}
+	}
+	return nil, since
+}
+
+// ticketSession is what a server must know to resume: the content of a ticket.
+type ticketSession struct {
+	suite           uint16
+	secret          []byte // the resumption PSK
+	ageAdd          uint32
+	maxEarlyData    uint32
+	issuedAt        time.Time // to the millisecond
+	authenticatedAt time.Time // of the full handshake that the lineage began with
+	group           tls.CurveID
+	alpn            string
+	serverName      string
+	peer            [][]byte // the client's certificate chain, in DER
+}
+
+func (s *ticketSession) marshal() ([]byte, error) {
+	var b cryptobyte.Builder
+	b.AddUint8(ticketFormat)
+	b.AddUint16(s.suite)
+	addBytes8(&b, s.secret)
+	b.AddUint32(s.ageAdd)
+	b.AddUint32(s.maxEarlyData)
+	addTime(&b, s.issuedAt)
+	addTime(&b, s.authenticatedAt)
+	b.AddUint16(uint16(s.group))
+	addBytes8(&b, []byte(s.alpn))
+	addBytes16(&b, []byte(s.serverName))
+	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, der := range s.peer {
+			addBytes24(b, der)
+		}
+	})
+	return b.Bytes()
+}
+
+// parseTicketSession returns nil for what another version sealed.
+func parseTicketSession(plain []byte) *ticketSession {
+	in := cryptobyte.String(plain)
+	s := new(ticketSession)
+	var format uint8
+	var group uint16
+	var alpn, name, peer cryptobyte.String
+	if !in.ReadUint8(&format) || format != ticketFormat ||
+		!in.ReadUint16(&s.suite) || !readBytes8(&in, &s.secret) ||
+		!in.ReadUint32(&s.ageAdd) || !in.ReadUint32(&s.maxEarlyData) ||
+		!readTime(&in, &s.issuedAt) || !readTime(&in, &s.authenticatedAt) || !in.ReadUint16(&group) ||
+		!in.ReadUint8LengthPrefixed(&alpn) || !in.ReadUint16LengthPrefixed(&name) ||
+		!in.ReadUint24LengthPrefixed(&peer) || !in.Empty() {
+		return nil
+	}
+	if suite := suiteByID(s.suite); suite == nil || len(s.secret) != suite.hashLen {
+		return nil
+	}
+	s.group, s.alpn, s.serverName = tls.CurveID(group), string(alpn), string(name)
+	for !peer.Empty() {
+		var der []byte
+		if !readBytes24(&peer, &der) || len(der) == 0 {
+			return nil
+		}
+		s.peer = append(s.peer, der)
+	}
+	return s
+}
+
+// sendTickets queues NewSessionTickets (section 4.6.1). transcript ends with
+// the client's Finished.
+func (s *Server) sendTickets(transcript []byte, now time.Time) error {
+	count := s.cfg.tickets(s.session != nil)
+	if !bytes.Contains(s.hello.pskModes, []byte{pskModeDHE}) {
+		count = 0 // section 4.2.9: a ticket that the client could not use
+	}
+	resumption := s.master.resumption(transcript)
+	defer clear(resumption)
+	session := &ticketSession{
+		suite: s.suite.id, group: s.group, alpn: s.proto, serverName: s.hello.serverName, peer: s.peerDER,
+		maxEarlyData: s.cfg.MaxEarlyData, issuedAt: now.Truncate(time.Millisecond), authenticatedAt: now,
+	}
+	if s.session != nil {
+		session.authenticatedAt = s.session.authenticatedAt
+	}
+	lifetime := (MaxSessionLifetime - now.Sub(session.authenticatedAt)).Truncate(time.Second)
+	if lifetime <= 0 {
+		return nil
+	}
+	for i := range count {
+		var random [4]byte
+		if _, err := io.ReadFull(s.cfg.random(), random[:]); err != nil {
+			return err
+		}
+		nonce := []byte{byte(i)}
+		session.secret = s.suite.resumptionPSK(resumption, nonce)
+		session.ageAdd = binary.BigEndian.Uint32(random[:])
+		ticket, err := s.cfg.TicketKeys.seal(session, s.cfg.random())
+		clear(session.secret)
+		if err != nil || ticket == nil {
+			return err
+		}
+		msg, err := buildMessage(typeNewSessionTicket, func(b *cryptobyte.Builder) {
+			b.AddUint32(uint32(lifetime / time.Second))
+			b.AddUint32(session.ageAdd)
+			addBytes8(b, nonce)
+			addBytes16(b, ticket)
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+				if s.cfg.MaxEarlyData > 0 {
+					addExtension(b, extEarlyData, func(b *cryptobyte.Builder) { b.AddUint32(s.cfg.MaxEarlyData) })
+				}
+			})
+		})
+		if err != nil {
+			return err
+		}
+		s.send(recordHandshake, msg)
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+package tlstfo
+
+import (
+	"time"
+
+	"github.com/tlstfo/tlstfo/tfo"
+)
+
+// ConnInfo says what happened on a connection, in numbers. It is filled as
+// things happen and final once HandshakeDone is closed.
+type ConnInfo struct {
+	Resumed bool   // a ticket was used, and the server resumed its session
+	Std     string // why the connection runs in crypto/tls; "" if it runs in this package's engine
+	Redials int    // dials after the first
+	Redial  string // why the last of them, or ""
+
+	Early    EarlyInfo
+	FastOpen tfo.Info // of the dial that the connection runs on; zero for Client
+
+	HelloBytes int // the first ClientHello, with its record header
+	Overflow   int // bytes of the first flight that did not fit a SYN that could have carried it
+
+	RTT      time.Duration // from the SYN to the SYN-ACK; 0 for Client
+	Tickets  int           // tickets received so far
+	SentHRR  bool          // the server asked for a second hello
+	PSKGroup bool          // the key exchange listed no post-quantum group because the ticket's session has one
+}
+
+// EarlyInfo says what became of early data.
+type EarlyInfo struct {
+	Offered  bool
+	Accepted bool
+	Bytes    int         // replayable bytes that were sent early
+	Reason   EarlyReason // why it was accepted, or why it was not
+	Resent   int         // bytes that went again under traffic keys, after a rejection
+}

@@ -1,0 +1,206 @@
+package tlstfo
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/tlstfo/tlstfo/handshake"
+)
+
+// errSilence is the watchdog's word: early data went out, the transport is up,
+// and nothing came back.
+var errSilence = errors.New("the server stayed silent on early data")
+
+// The watchdog counts in round trips, and stops at the ServerHello: how long a
+// server takes to answer a request is none of its business.
+const (
+	silenceRTTs = 10
+	silenceMin  = time.Second
+	silenceMax  = 10 * time.Second
+)
+
+// shaking completes one handshake over a transport.
+type shaking struct {
+	c     *Conn
+	t     *attempt
+	raw   net.Conn
+	out   outcome
+	guard bool // the watchdog runs
+}
+
+// run goes from the first flight to the established Conn, or sets out.err. A
+// first flight that is not sent yet may hold *replayable* early data.
+func (s *shaking) run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { s.raw.Close() })
+	err := s.exchange()
+	if err == nil {
+		err = s.complete()
+	}
+	if !stop() && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	s.out.err = err
+}
+
+// exchange drives the engine until the handshake is complete.
+func (s *shaking) exchange() error {
+	engine := s.t.engine
+	if len(s.t.unsent) > 0 {
+		if _, err := s.raw.Write(s.t.unsent); err != nil {
+			return err
+		}
+	}
+	if s.t.early > 0 && s.c.given == nil {
+		s.guard = true
+		s.raw.SetReadDeadline(time.Now().Add(min(max(silenceRTTs*s.t.info.RTT, silenceMin), silenceMax)))
+	}
+	var out []byte
+	for {
+		ev, err := engine.Next(time.Now())
+		s.out.beforeHello = s.out.beforeHello && !heardServer(engine.State(), err)
+		if err != nil {
+			s.raw.SetWriteDeadline(time.Now().Add(alertTimeout))
+			s.raw.Write(engine.AppendOutput(nil)) // the alert, if there is one
+			return err
+		}
+		switch ev.Kind {
+		case handshake.EventEarlyAccepted:
+			s.out.accepted = true
+		case handshake.EventEarlyRejected:
+			s.out.rejected = true
+			s.t.info.Early.Reason = rejection(ev.Reason)
+		case handshake.EventHandshakeComplete:
+			return nil
+		case handshake.EventNone:
+			if out = engine.AppendOutput(out[:0]); len(out) > 0 {
+				if _, err := s.raw.Write(out); err != nil {
+					return err
+				}
+			}
+			if s.guard && !s.out.beforeHello {
+				s.guard = false
+				s.raw.SetReadDeadline(time.Time{})
+			}
+			n, err := s.raw.Read(engine.Buffer())
+			engine.Advance(n)
+			if err != nil && n == 0 {
+				return s.readError(err)
+			}
+		}
+	}
+}
+
+// heardServer tells whether a ServerHello or HelloRetryRequest was valid. After
+// a failure the state is the one in which it happened.
+func heardServer(state handshake.State, err error) bool {
+	var local *handshake.LocalError
+	var remote *handshake.RemoteError
+	switch {
+	case errors.As(err, &local):
+		state = local.State
+	case errors.As(err, &remote):
+		state = remote.State
+	}
+	return state != handshake.StateIdle && state != handshake.StateServerHello
+}
+
+func (s *shaking) readError(err error) error {
+	switch {
+	case s.guard && errors.Is(err, os.ErrDeadlineExceeded):
+		return errSilence
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// complete hands over what was promised, and establishes the Conn.
+func (s *shaking) complete() error {
+	c, t, engine := s.c, s.t, s.t.engine
+	state := engine.ConnectionState()
+	rest := c.first
+	switch {
+	case s.out.accepted:
+		t.info.Early.Accepted, t.info.Early.Reason = true, EarlyAccepted
+		rest = rest[t.early:]
+	case t.early > 0:
+		if err := s.mayResend(); err != nil {
+			s.raw.SetWriteDeadline(time.Now().Add(alertTimeout))
+			s.raw.Write(engine.AppendOutput(nil))
+			return err
+		}
+		t.info.Early.Resent = t.early
+	}
+	t.info.Resumed = state.DidResume
+
+	flight := engine.AppendOutput(nil)
+	sealer, opener := engine.Split()
+	c.sealer, c.opener = sealer, opener
+	for first := true; first || len(rest) > 0; first = false {
+		n := min(len(rest), maxWrite)
+		flight = c.seal(flight, rest[:n])
+		if _, err := s.raw.Write(flight); err != nil {
+			return err
+		}
+		rest, flight = rest[n:], flight[:0]
+	}
+	now := c.dialer.clock.now().wall
+	c.dialer.hosts.change(c.hostKey, func(h *host) {
+		h.stdUntil = time.Time{}
+		if !state.DidResume {
+			h.group = state.CurveID
+		}
+		if s.out.accepted && now.After(h.pauseUntil) {
+			h.pauseUntil = time.Time{}
+		}
+	})
+	c.mu.Lock()
+	c.engine, c.state, c.info = engine, state, t.info
+	c.mu.Unlock()
+	return nil
+}
+
+// mayResend says why rejected early data may not go again on this connection.
+// The server's identity was verified anew by the engine, for the same name and
+// roots, and VerifyConnection agreed with it; nothing was read out yet.
+func (s *shaking) mayResend() error {
+	before, now := s.t.session.hs, s.t.engine.ConnectionState()
+	why := ""
+	switch {
+	case s.c.dialer.FailOnReject:
+		why = "FailOnReject is set"
+	case now.NegotiatedProtocol != before.ALPN:
+		why = "the application protocol changed"
+	case !bytes.Equal(s.t.engine.ClientChainSum(), before.ClientCertificate):
+		why = "the client certificate changed"
+	case s.c.dialer.StrictIdentity && !sameLeaf(now.PeerCertificates, before.PeerCertificates):
+		why = "the server's certificate changed"
+	}
+	if why == "" {
+		return nil
+	}
+	return &rejectedError{s.t.info.Early.Reason, why}
+}
+
+// rejectedError is ErrEarlyDataRejected with its reasons.
+type rejectedError struct {
+	reason EarlyReason
+	why    string
+}
+
+func (e *rejectedError) Error() string {
+	return ErrEarlyDataRejected.Error() + " (" + e.reason.String() + ") and it was not sent again: " + e.why
+}
+
+func (e *rejectedError) Is(target error) bool { return target == ErrEarlyDataRejected }
+
+// sameLeaf tells whether two chains begin with the same certificate.
+func sameLeaf(a, b []*x509.Certificate) bool {
+	return len(a) > 0 && len(b) > 0 && a[0].Equal(b[0])
+}

@@ -1,0 +1,305 @@
+package tlstfo
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/tlstfo/tlstfo/handshake"
+)
+
+// Dial connects to addr and completes a TLS handshake, as tls.Dial does. The
+// ClientHello rides in the SYN where the path allows. Nothing else is early: no
+// byte that is written to the Conn is ever sent before the handshake is
+// complete.
+//
+// Sessions are kept by Dialers, so that a program that dials a server more
+// than once wants a Dialer.
+func Dial(network, addr string, config *tls.Config) (*Conn, error) {
+	d := &Dialer{TLSConfig: config}
+	return d.dial(context.Background(), network, addr)
+}
+
+// Dialer dials TLS connections. The zero value works. It must not be copied or
+// changed after first use, and is safe for concurrent use.
+type Dialer struct {
+	// TLSConfig is used as tls.Dialer.Config is: nil means the zero config. It
+	// is cloned and never changed. The package documentation says what becomes
+	// of each of its fields.
+	TLSConfig *tls.Config
+
+	// NetDialer is used as tls.Dialer.NetDialer is: its Timeout, Deadline,
+	// LocalAddr, Resolver, KeepAlive, Control and so on are honoured. nil means
+	// the zero net.Dialer.
+	NetDialer *net.Dialer
+
+	// Sessions keeps the tickets that servers give. nil means an in-memory
+	// cache of this Dialer's own. A cache may be shared by Dialers.
+	Sessions SessionCache
+
+	// Partition names a part of Sessions. Dialers with different partitions
+	// never see each other's sessions. A TLSConfig with InsecureSkipVerify or
+	// VerifyPeerCertificate keeps its sessions out of Sessions, unless a
+	// partition is named: what those checked is not known to others.
+	Partition string
+
+	// Early is for DialDeferred and Client: it gets what was written first and
+	// returns how many of its bytes are *replayable*, from the start. Only those may ride as
+	// early data (RFC 8446, section 8: an attacker can make the server
+	// process them more than once). nil means none. See ReplayableHTTP1.
+	Early func(first []byte) int
+
+	// EarlyData is asked before any early data leaves. nil allows what the
+	// caller asked for by DialEarly or Early.
+	EarlyData EarlyDataPolicy
+
+	// FailOnReject makes a connection fail with ErrEarlyDataRejected, or
+	// ErrEarlyDataUncertain, when its early data was not accepted. The default is to send
+	// the bytes again under traffic keys, first and in order.
+	FailOnReject bool
+
+	// StrictIdentity allows sending rejected early data again only to a
+	// server with the very certificate that the session was made with. The
+	// default allows any that verifies for the same name and roots.
+	StrictIdentity bool
+
+	// NoFastOpen switches TCP Fast Open off.
+	NoFastOpen bool
+
+	// Timeout bounds what runs on after the dialling call has returned: the
+	// dial of DialDeferred, the handshake of DialEarly, the delivery in Close.
+	// 0 means NetDialer.Timeout, and 30 seconds where that is 0 too. (Dial
+	// and DialContext are bound by their context and NetDialer alone.)
+	Timeout time.Duration
+
+	// Cork is how long DialDeferred with Early waits, from the first Write, for
+	// more to gather in the first flight. 0 means 1 ms; a negative Cork means
+	// no wait. HTTP/2 clients write their preface a moment before the request.
+	Cork time.Duration
+
+	// ReadGrace is how long a Read that comes before any Write of a
+	// DialDeferred waits for that Write before the hello goes alone, so
+	// that protocols in which the server speaks first work. 0 means 20 ms; a
+	// negative ReadGrace means no wait.
+	ReadGrace time.Duration
+
+	// HybridRefresh is the age of a session's last post-quantum key exchange
+	// from which a resumption sends the hybrid share again, even where it does not
+	// fit the SYN. 0 means 24 hours.
+	HybridRefresh time.Duration
+
+	// Hello builds ClientHellos; nil means the compact hello.
+	Hello handshake.Builder
+
+	once         sync.Once
+	std          string       // why every connection goes to crypto/tls, or ""
+	own          SessionCache // where Sessions is nil or must not be used
+	hosts        hosts
+	verifier     verifier
+	certificates handshake.CertificateCache
+	clock        clock
+	lingers      lingers
+	buffers      sync.Pool // *[]byte for outgoing records
+}
+
+const (
+	defaultTimeout   = 30 * time.Second
+	defaultCork      = time.Millisecond
+	defaultReadGrace = 20 * time.Millisecond
+)
+
+// init settles what the first use needs.
+func (d *Dialer) init() {
+	d.once.Do(func() {
+		config := d.TLSConfig
+		if config == nil {
+			config = &tls.Config{}
+		}
+		d.std = whyStd(config)
+		d.own = NewSessionCache(0)
+	})
+}
+
+// Dial is DialContext without a context.
+func (d *Dialer) Dial(network, addr string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, addr)
+}
+
+// DialContext connects to addr and completes a TLS handshake. The ClientHello
+// rides in the SYN where the path allows; no byte that is written to the connection is
+// ever early. The context binds until it returns, its values reach the
+// NetDialer's hooks. The net.Conn is a *Conn. Errors are of type *Error.
+func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := d.dial(ctx, network, addr)
+	if err != nil {
+		return nil, err // not c: a nil *Conn in a net.Conn is not nil
+	}
+	return c, nil
+}
+
+func (d *Dialer) dial(ctx context.Context, network, addr string) (*Conn, error) {
+	c, err := d.newConn(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := d.bind(ctx)
+	defer cancel()
+	c.begin(nil, 0)
+	if err := c.run(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// DialEarly connects to addr and sends early as TLS 1.3 early data, in the SYN where
+// the path allows, so that the answer can be here after one round trip. The caller vouches that early is
+// *replayable*: an attacker can make the server process it several times (RFC
+// 8446, section 8), and so can the network where it rides in a SYN (RFC 7413,
+// section 2.1). An HTTP GET is; a POST is not.
+//
+// It returns once the connection is up and the bytes are handed over. Without
+// a usable ticket, or where the policy or the server says no, they go first
+// under traffic keys. What becomes of them is in Conn.Info, and final once
+// Conn.HandshakeDone is closed. The context binds until it returns, afterwards
+// Timeout does. early is not retained.
+func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []byte) (*Conn, error) {
+	c, err := d.newConn(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c.begin(early, len(early))
+	c.goRun()
+	select {
+	case <-c.up:
+		return c, nil
+	case <-c.done:
+		if err := c.failure(); err != nil {
+			return nil, err
+		}
+		return c, nil
+	case <-ctx.Done():
+		c.abandon(context.Cause(ctx))
+		<-c.done
+		return nil, c.failure()
+	}
+}
+
+// DialDeferred returns at once, for clients that take a custom dialer. The
+// first Write dials. Only the hello is early, and writes wait for the
+// handshake, unless Dialer.Early calls what is written first *replayable*. A
+// Read that comes before any Write gives it ReadGrace, then dials. Close
+// without a Write sends nothing. Errors of the dial come from every later call
+// on the Conn.
+//
+// Only the values of the context are kept: cancelling it after the return
+// does nothing. Timeout and the Conn's deadlines bind the dial.
+func (d *Dialer) DialDeferred(ctx context.Context, network, addr string) (*Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{"dial", addr, err}
+	}
+	return d.newConn(ctx, network, addr)
+}
+
+// Client is a TLS connection over a conn that the caller made: a proxy tunnel,
+// a pipe. The handshake begins with the first Write, Read or Handshake, with the
+// rules of DialDeferred, Dialer.Early included: what it calls *replayable* may be early. Nothing is dialled, so what
+// would need another dial fails: a server without TLS 1.3 (ErrNotTLS13), one
+// that breaks on early data.
+//
+// sessionKey says whose sessions may be offered and where new ones are kept;
+// with "" none are. It must name the server: two keys for one server are
+// fine, one key for two servers is not. TLSConfig.ServerName must be set, or InsecureSkipVerify.
+func (d *Dialer) Client(conn net.Conn, sessionKey string) *Conn {
+	d.init()
+	addr := sessionKey
+	if remote := conn.RemoteAddr(); addr == "" && remote != nil {
+		addr = remote.String()
+	}
+	c := d.blank(context.Background(), "tcp", addr)
+	c.given, c.raw = conn, conn
+	config, err := clientConfig(d.TLSConfig, "")
+	if err != nil {
+		c.config = &tls.Config{}
+		c.begin(nil, 0)
+		c.settle(&Error{"handshake", addr, err})
+		return c
+	}
+	c.config = config
+	if sessionKey != "" {
+		c.keepSessions("client " + sessionKey)
+	}
+	return c
+}
+
+// newConn prepares a Conn that has not dialled.
+func (d *Dialer) newConn(ctx context.Context, network, addr string) (*Conn, error) {
+	d.init()
+	config, err := clientConfig(d.TLSConfig, addr)
+	if err != nil {
+		return nil, &Error{"dial", addr, err}
+	}
+	c := d.blank(context.WithoutCancel(ctx), network, addr)
+	c.config = config
+	c.keepSessions(addr)
+	return c, nil
+}
+
+func (d *Dialer) blank(ctx context.Context, network, addr string) *Conn {
+	return &Conn{dialer: d, dialCtx: ctx, network: network, addr: addr,
+		up: make(chan struct{}), done: make(chan struct{}), closing: make(chan struct{})}
+}
+
+// keepSessions sets where the Conn's sessions are.
+func (c *Conn) keepSessions(addr string) {
+	d := c.dialer
+	c.hostKey = sessionKey("", addr, c.config)
+	if c.config.SessionTicketsDisabled {
+		return
+	}
+	c.sessionKey = sessionKey(d.Partition, addr, c.config)
+	c.sessions = d.Sessions
+	if c.sessions == nil || privateSessions(c.config, d.Partition) {
+		c.sessions = d.own
+	}
+}
+
+// bind narrows a context to NetDialer's limits, which are for dial and
+// handshake together, as tls.Dialer has it.
+func (d *Dialer) bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	nd := d.NetDialer
+	if nd == nil {
+		return ctx, func() {}
+	}
+	deadline := nd.Deadline
+	if nd.Timeout > 0 {
+		if t := time.Now().Add(nd.Timeout); deadline.IsZero() || t.Before(deadline) {
+			deadline = t
+		}
+	}
+	if deadline.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadlineCause(ctx, deadline, ErrTimeout)
+}
+
+// timeout is Timeout with its default.
+func (d *Dialer) timeout() time.Duration {
+	switch {
+	case d.Timeout > 0:
+		return d.Timeout
+	case d.NetDialer != nil && d.NetDialer.Timeout > 0:
+		return d.NetDialer.Timeout
+	}
+	return defaultTimeout
+}
+
+// Flush waits until no closed connection of this Dialer waits for tickets any
+// more (see Conn.Close), so that the next dial finds them. It returns the
+// context's error if that ends first.
+func (d *Dialer) Flush(ctx context.Context) error { return d.lingers.wait(ctx) }
+
+// Close ends the waiting that Flush waits for. It does not touch connections
+// that are open. The Dialer can still be used.
+func (d *Dialer) Close() error { d.lingers.end(); return nil }

@@ -31,8 +31,8 @@
 // [exec.Cmd]; standard streams, ExtraFiles, Env and Dir mean what they always mean. What is started is a relay: the program
 // itself is a child of the lab process. The relay passes on HUP, INT, QUIT, TERM, USR1, USR2 and WINCH, and it ends as the
 // program ends. Cancelling the context kills the program together with its process group, and Wait returns after it is gone;
-// Process.Kill kills it too, but Wait may return a moment earlier. What a program leaves behind in its process group ends with it,
-// a daemon in a session of its own lives on.
+// Process.Kill kills it too, but Wait may return a moment earlier. A daemon that a program leaves behind lives as
+// long as the lab.
 //
 // Both hosts have loopback, an interface eth0 with the lab's MTU, one IPv4 and one IPv6 address, each other's link address
 // (so that no ARP or neighbour discovery costs a round trip), no offloads, and no way out. The sysctl net.ipv4.tcp_fastopen is

@@ -3,7 +3,6 @@
 package netlab
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +18,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // for child processes: the race detector need not wait a second at the end of each
 	Main(Funcs{
-		"echo": echo,
-		"dial": dial,
-		"fail": func(args []string) error { return fmt.Errorf("failing with %q", args) },
+		"echo":   echo,
+		"dial":   dial,
+		"own":    own,
+		"try":    try,
+		"forbid": forbid,
+		"ping":   ping,
+		"pong":   pong,
+		"fail":   func(args []string) error { return fmt.Errorf("failing with %q", args) },
 	})
 	os.Exit(m.Run())
 }
@@ -77,23 +82,8 @@ func dial(args []string) error {
 func startEcho(t *testing.T, h *Host, addr string) {
 	t.Helper()
 	cmd := h.Func(t.Context(), "echo", addr)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ready := make([]byte, 6)
-	if _, err := io.ReadFull(out, ready); err != nil {
-		cmd.Wait()
-		t.Fatalf("server: %v: %s", err, &stderr)
-	}
-	t.Cleanup(func() {
-		cmd.Wait()
-	})
+	startReady(t, cmd)
+	t.Cleanup(func() { cmd.Wait() }) // the context has ended it
 }
 
 func mustDial(t *testing.T, h *Host, addr, text string) {
@@ -141,11 +131,14 @@ func TestFastOpen(t *testing.T) {
 			if syn, _ := warm.SYN(); !syn.TFO.HasCookie() || string(syn.Payload) != "hello" {
 				t.Errorf("second contact: SYN with cookie: %v, payload %q", syn.TFO.HasCookie(), syn.Payload)
 			}
-			if n := cold.RoundTrips(rtt); n < 2 || n > 2.5 {
-				t.Errorf("first contact took %.2f round trips, want 2", n)
-			}
-			if n := warm.RoundTrips(rtt); n < 1 || n > 1.5 {
-				t.Errorf("second contact took %.2f round trips, want 1", n)
+			for i, c := range conns {
+				want := 2 - i
+				if n := c.Turns(nil); n != want {
+					t.Errorf("contact %d took %d round trips, want %d", i+1, n, want)
+				}
+				if n := c.RoundTrips(rtt); n < float64(want) { // how much more is TestDelay's business
+					t.Errorf("contact %d took %.2f round trips: packets were early", i+1, n)
+				}
 			}
 			if sent := warm.BeforeResponse(); len(sent) != 1 {
 				t.Errorf("second contact: %d packets with payload before the response, want the SYN alone:\n%v", len(sent), sent)
@@ -161,14 +154,97 @@ func TestFastOpen(t *testing.T) {
 	}
 }
 
-func TestCommand(t *testing.T) {
+func TestSysctl(t *testing.T) {
 	lab := Start(t, Config{})
-	cmd := lab.Client.Command(t.Context(), "sh", "-c", "cat; echo to stderr >&2; exit 3")
-	cmd.Stdin = strings.NewReader("from stdin")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if cmd.ProcessState.ExitCode() != 3 || stdout.String() != "from stdin" || stderr.String() != "to stderr\n" {
-		t.Errorf("got %v, stdout %q, stderr %q", err, &stdout, &stderr)
+	get := func(h *Host) string {
+		t.Helper()
+		out, err := h.Command(t.Context(), "cat", "/proc/sys/net/ipv4/tcp_fastopen").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if c, s := get(lab.Client), get(lab.Server); c != "1" || s != "3" {
+		t.Errorf("tcp_fastopen is %s on the client, want 1, and %s on the server, want 3", c, s)
+	}
+	if err := lab.Client.Sysctl("net.ipv4.tcp_fastopen", "0"); err != nil {
+		t.Fatal(err)
+	}
+	if c, s := get(lab.Client), get(lab.Server); c != "0" || s != "3" {
+		t.Errorf("after a change on the client: %s there, %s on the server", c, s)
+	}
+	if err := lab.Client.Sysctl("net.ipv4.no_such_thing", "1"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("unknown sysctl: %v, want os.ErrNotExist", err)
+	}
+	for _, name := range []string{"kernel.hostname", "net/../kernel/hostname", "net...kernel", "", "net"} {
+		if err := lab.Client.Sysctl(name, "x"); err == nil {
+			t.Errorf("sysctl %q was set", name)
+		}
+	}
+}
+
+func TestForget(t *testing.T) {
+	lab := Start(t, Config{})
+	addr := net.JoinHostPort(lab.Server.IPv4.String(), "7000")
+	startEcho(t, lab.Server, addr)
+	mustDial(t, lab.Client, addr, "first")
+	mustDial(t, lab.Client, addr, "second")
+	err := lab.Client.Forget()
+	if os.Geteuid() != 0 && errors.Is(err, os.ErrPermission) {
+		return // as documented
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustDial(t, lab.Client, addr, "third")
+	for i, c := range mustPackets(t, lab).Conns() {
+		if syn, _ := c.SYN(); syn.TFO.HasCookie() != (i == 1) || syn.TFO.Kind != optTFO {
+			t.Errorf("connection %d: %v", i+1, syn)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	lab := Start(t, Config{RTT: 10 * time.Millisecond})
+	addr := net.JoinHostPort(lab.Server.IPv4.String(), "7000")
+	startEcho(t, lab.Server, addr)
+	mustDial(t, lab.Client, addr, "for a cookie")
+	for _, name := range []string{DropSYNData, StripPayload} {
+		if err := lab.SetFaults(Fault{Name: name, From: ClientSide, Times: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := lab.ResetLog(); err != nil {
+			t.Fatal(err)
+		}
+		mustDial(t, lab.Client, addr, "through the fault")
+		c := mustPackets(t, lab).Conns()[0]
+		if syn, _ := c.SYN(); syn.Len == 0 || syn.Fault != name || syn.Fate == Delivered {
+			t.Errorf("%s: the SYN: %v", name, syn)
+		}
+		if got := c.Packets[1]; name == StripPayload && (got.Len != 0 || got.Fault != name || got.Fate != Delivered) {
+			t.Errorf("%s: the SYN that was delivered: %v", name, got)
+		}
+	}
+	if err := lab.SetFaults(); err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.ResetLog(); err != nil {
+		t.Fatal(err)
+	}
+	mustDial(t, lab.Client, addr, "no fault")
+	if syn, _ := mustPackets(t, lab).Conns()[0].SYN(); syn.Fault != "" || syn.Fate != Delivered || syn.Len == 0 {
+		t.Errorf("without faults: %v", syn)
+	}
+	if err := lab.SetFaults(Fault{Name: "nonsense"}); err == nil {
+		t.Error("an unknown fault was accepted")
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	for _, cfg := range []Config{{RTT: -1}, {MTU: 1279}, {MTU: 65536}, {MTU: -1}} {
+		if lab, err := New(cfg); err == nil {
+			lab.Close()
+			t.Errorf("%+v: no error", cfg)
+		}
 	}
 }

@@ -16,27 +16,27 @@ type Conn struct {
 	Packets        Packets
 }
 
-// Conns groups the packets by connection, in the order of their first packets. A SYN with a new sequence number begins a new
-// connection even if it reuses the ports of an old one.
+// Conns groups the packets by connection, in the order of their first SYNs. Packets of a connection whose SYN is not in the log
+// are left out: the tail of one that began before the log was reset. A SYN with a new sequence number begins a new connection
+// even if it reuses the ports of an old one.
 func (ps Packets) Conns() []Conn {
-	type ends struct{ a, b netip.AddrPort }
+	type ends struct{ client, server netip.AddrPort }
 	var conns []Conn
 	latest := make(map[ends]int)
 	for _, p := range ps {
-		i, ok := latest[ends{p.Src, p.Dst}]
-		if !ok {
-			i, ok = latest[ends{p.Dst, p.Src}]
-		}
-		if ok && p.Flags&(SYN|ACK) == SYN && conns[i].Packets[0].Seq != p.Seq {
-			ok = false
-		}
-		if !ok {
-			i = len(conns)
+		i, known := latest[ends{p.Src, p.Dst}]
+		if p.Flags&(SYN|ACK) == SYN && (!known || conns[i].Packets[0].Seq != p.Seq) {
+			i, known = len(conns), true
 			conns = append(conns, Conn{Client: p.Src, Server: p.Dst})
 			latest[ends{p.Src, p.Dst}] = i
 			delete(latest, ends{p.Dst, p.Src})
 		}
-		conns[i].Packets = append(conns[i].Packets, p)
+		if !known {
+			i, known = latest[ends{p.Dst, p.Src}]
+		}
+		if known {
+			conns[i].Packets = append(conns[i].Packets, p)
+		}
 	}
 	return conns
 }
@@ -107,6 +107,29 @@ func (c Conn) RoundTrips(rtt time.Duration) float64 {
 		return -1
 	}
 	return float64(first) / float64(rtt)
+}
+
+// Turns returns after how many round trips the first packet from the server that matches came, by cause instead of by the clock:
+// half the length of the chain of packets that led to it, each sent after the one before was delivered. Acknowledgements without
+// payload cause nothing. It is 0 when no delivered packet matches; a nil match is any payload.
+//
+// Unlike RoundTrips it is a whole number and does not grow when the machine is busy, until a host takes longer than a round trip to
+// answer.
+func (c Conn) Turns(match func(Packet) bool) int {
+	depths := make([]int, len(c.Packets))
+	for i, p := range c.Packets {
+		depths[i] = 1
+		for j, cause := range c.Packets[:i] {
+			progress := cause.Len > 0 || cause.Flags&(SYN|FIN|RST) != 0
+			if progress && cause.Dst == p.Src && cause.Fate == Delivered && cause.Delivered <= p.Sent {
+				depths[i] = max(depths[i], depths[j]+1)
+			}
+		}
+		if p.Src == c.Server && p.Fate == Delivered && (match == nil && p.Len > 0 || match != nil && match(p)) {
+			return (depths[i] + 1) / 2
+		}
+	}
+	return 0
 }
 
 // String renders the packets line by line, resembling tcpdump.

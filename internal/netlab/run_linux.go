@@ -66,8 +66,10 @@ func (l *process) serveRelay(conn *net.UnixConn) {
 	}
 	result := runResult{Code: 127}
 	if err == nil {
-		go passSignals(in, cmd.Process)
+		ended := make(chan struct{})
+		go passSignals(in, cmd.Process, ended)
 		result = wait(cmd)
+		close(ended)
 	}
 	json.NewEncoder(conn).Encode(result)
 }
@@ -89,13 +91,19 @@ func (l *process) launch(in *json.Decoder, files []*os.File) (*exec.Cmd, error) 
 	return cmd, host.do(cmd.Start)
 }
 
-// passSignals gives the program the signals that its relay got. When the relay hangs up, or asks for it, or the program has
-// ended, what is left of the program's process group is killed. The group's id cannot belong to others yet: the ids of this
-// namespace come round late.
-func passSignals(in *json.Decoder, program *os.Process) {
+// passSignals gives the program the signals that its relay got. When the relay hangs up before the program has ended, or asks for
+// it, the program's process group is killed. What a program leaves behind when it ends by itself may be a daemon that is about to
+// leave the group, and is let live.
+func passSignals(in *json.Decoder, program *os.Process, ended <-chan struct{}) {
 	for {
 		var signal syscall.Signal
-		if in.Decode(&signal) != nil || signal == cancelSignal {
+		err := in.Decode(&signal)
+		select {
+		case <-ended:
+			return
+		default:
+		}
+		if err != nil || signal == cancelSignal {
 			unix.Kill(-program.Pid, unix.SIGKILL)
 			return
 		}

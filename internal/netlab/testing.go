@@ -5,9 +5,18 @@ import (
 	"os"
 )
 
-// RequireVariable names the environment variable that, set to 1, makes Start fail a test where it would skip it. A machine that
+// RequireVariable names the environment variable that, set to 1, makes Start and Missing fail a test where they would skip it. A machine that
 // is meant to run the lab's tests sets it, so that none goes missing unseen.
 const RequireVariable = "TLSTFO_REQUIRE"
+
+// Missing skips a test for the lack of something that it names, or fails it if TLSTFO_REQUIRE is 1.
+func Missing(t TB, what string) {
+	t.Helper()
+	if os.Getenv(RequireVariable) == "1" {
+		t.Fatalf("missing: %s (and %s=1: no test may be skipped)", what, RequireVariable)
+	}
+	t.Skipf("skipped, missing: %s", what)
+}
 
 // TB is what Start needs of a *testing.T or *testing.B.
 type TB interface {
@@ -28,10 +37,7 @@ func Start(t TB, cfg Config) *Lab {
 	var forbidden *ForbiddenError
 	switch {
 	case errors.As(err, &forbidden) || errors.Is(err, errors.ErrUnsupported):
-		if os.Getenv(RequireVariable) == "1" {
-			t.Fatalf("%v (%s=1: this test must not be skipped)", err, RequireVariable)
-		}
-		t.Skipf("skipped: %v", err)
+		Missing(t, err.Error())
 	case err != nil:
 		t.Fatalf("%v", err)
 	}

@@ -18,6 +18,7 @@ type plan struct {
 	plain     bool        // without TCP Fast Open
 	std       string      // why crypto/tls runs the connection, or ""
 	redial    string      // why this is not the first dial, or ""
+	broken    int         // early bytes that left on dials that broke
 }
 
 // attempt is one connection attempt: an engine with its first flight.
@@ -44,6 +45,7 @@ type room struct {
 // it seals is replayable: plan.early has nothing else.
 func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 	t := &attempt{}
+	t.info.Early.Broken = p.broken
 	session, chains, why := c.takeSession(p)
 	if session == nil {
 		if p.noEarly == EarlyNone {

@@ -166,12 +166,12 @@ func (c *Conn) write(p []byte) (int, error) {
 	for n < len(p) {
 		take := min(len(p)-n, maxWrite)
 		*buf = c.seal((*buf)[:0], p[n:n+take])
-		if m, err := c.raw.Write(*buf); err != nil {
-			if m > 0 || n > 0 {
-				c.werr = &net.OpError{Op: "write", Net: c.network, Addr: c.RemoteAddr(), Err: permanentError{err}}
-			} else {
-				c.werr = err
+		if _, err := c.raw.Write(*buf); err != nil {
+			if c.isClosing() {
+				err = net.ErrClosed
 			}
+			// A record is lost or cut, so that nothing can follow it.
+			c.werr = c.opError("write", permanentError{err})
 			return n, err
 		}
 		n += take

@@ -31,16 +31,13 @@ func (c *Conn) establish(ctx context.Context) error {
 		switch {
 		case out.accepted:
 			return c.wrap(out, ErrEarlyDataAccepted)
-		case out.rejected:
-			// The server said so: no copy was processed.
-		case out.earlyLeft:
+		case out.earlyLeft && !errors.Is(out.err, ErrEarlyDataRejected): // the one rejection that was authenticated
 			uncertain = true
+			p.broken += out.early
 		}
 		next, ok := c.redial(p, out)
 		if !ok || ctx.Err() != nil {
 			switch {
-			case errors.Is(out.err, ErrEarlyDataRejected):
-				return c.wrap(out, nil)
 			case uncertain:
 				return c.wrap(out, ErrEarlyDataUncertain)
 			case isOlder(out.err):
@@ -59,8 +56,8 @@ type outcome struct {
 	left        bool   // bytes of a flight may have left this machine
 	earlyLeft   bool   // and early data among them
 	beforeHello bool   // no valid ServerHello came
+	early       int    // how many bytes of it
 	accepted    bool   // the server accepted the early data
-	rejected    bool   // the server rejected the early data
 }
 
 // wrap makes the error that the caller sees.
@@ -186,7 +183,11 @@ func (c *Conn) setTransport(raw net.Conn, t *attempt) {
 	if c.noLinger {
 		setLinger(raw, 0)
 	}
-	c.connectedLocked()
+	select {
+	case <-c.up: // of an earlier dial
+	default:
+		close(c.up)
+	}
 }
 
 // connect makes the transport and hands over the first flight, whose early
@@ -215,7 +216,9 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 	var won *attempt
 	for _, t := range attempts {
 		out.left = out.left || t.on.Left
-		out.earlyLeft = out.earlyLeft || t.on.OnceLeft
+		if t.on.OnceLeft {
+			out.earlyLeft, out.early = true, t.early
+		}
 		switch {
 		case err == nil && t.on == info.Won:
 			won = t
@@ -261,7 +264,7 @@ func (c *Conn) connectOther(ctx context.Context, p plan) (net.Conn, *attempt, ou
 		return nil, nil, out
 	}
 	t.unsent = t.flight
-	out.left, out.earlyLeft = true, t.early > 0
+	out.left, out.earlyLeft, out.early = true, t.early > 0, t.early
 	return raw, t, out
 }
 

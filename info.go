@@ -33,4 +33,5 @@ type EarlyInfo struct {
 	Bytes    int         // replayable bytes that were sent early
 	Reason   EarlyReason // why it was accepted, or why it was not
 	Resent   int         // bytes that went again under traffic keys, after a rejection
+	Broken   int         // bytes that left early on a dial that broke before the server answered, and went again on this one
 }

@@ -90,23 +90,7 @@ func (c *Conn) settle(err error) {
 	case !c.closed:
 		c.applyDeadlines()
 	}
-	c.connectedLocked()
 	close(c.done)
-}
-
-// connected says that the first dial's connection is up.
-func (c *Conn) connected() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.connectedLocked()
-}
-
-func (c *Conn) connectedLocked() {
-	select {
-	case <-c.up:
-	default:
-		close(c.up)
-	}
 }
 
 // abandon ends run with an error.

@@ -73,7 +73,6 @@ func (s *shaking) exchange() error {
 		case handshake.EventEarlyAccepted:
 			s.out.accepted = true
 		case handshake.EventEarlyRejected:
-			s.out.rejected = true
 			s.t.info.Early.Reason = rejection(ev.Reason)
 		case handshake.EventHandshakeComplete:
 			return nil
@@ -150,14 +149,10 @@ func (s *shaking) complete() error {
 		}
 		rest, flight = rest[n:], flight[:0]
 	}
-	now := c.dialer.clock.now().wall
 	c.dialer.hosts.change(c.hostKey, func(h *host) {
 		h.stdUntil = time.Time{}
 		if !state.DidResume {
 			h.group = state.CurveID
-		}
-		if s.out.accepted && now.After(h.pauseUntil) {
-			h.pauseUntil = time.Time{}
 		}
 	})
 	c.mu.Lock()

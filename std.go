@@ -15,6 +15,7 @@ import (
 // ClientHello rides in the SYN as ours does. Nothing is early.
 func (c *Conn) tryStd(ctx context.Context, p plan, redials int) outcome {
 	t := &attempt{info: ConnInfo{Std: p.std, Redials: redials, Redial: p.redial}}
+	t.info.Early.Broken = p.broken
 	if t.info.Early.Reason = EarlyStd; len(p.early) == 0 {
 		t.info.Early.Reason = EarlyNotAsked
 	}

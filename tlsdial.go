@@ -165,7 +165,7 @@ func (d *Dialer) dial(ctx context.Context, network, addr string) (*Conn, error) 
 // Conn.HandshakeDone is closed. The context binds until it returns, afterwards
 // Timeout does. early is not retained.
 func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []byte) (*Conn, error) {
-	c, err := d.newConn(ctx, network, addr)
+	c, err := d.DialDeferred(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []by
 // does nothing. Timeout and the Conn's deadlines bind the dial.
 func (d *Dialer) DialDeferred(ctx context.Context, network, addr string) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, &Error{"dial", addr, err}
+		return nil, &Error{"dial", addr, context.Cause(ctx)}
 	}
 	return d.newConn(ctx, network, addr)
 }

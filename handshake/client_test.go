@@ -11,10 +11,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"io"
 	"math/big"
 	"net"
+	"sync"
 	"testing"
 	"time"
 )
@@ -102,61 +102,106 @@ func testSetup(t testing.TB) (*Config, *tls.Config) {
 		}
 }
 
-// stdPeer runs a crypto/tls server behind pipes: what the client has to say
-// goes in, what the server answers comes out.
+// wire is one direction of a buffered connection in memory.
+type wire struct {
+	mu     sync.Mutex
+	more   sync.Cond
+	data   []byte
+	closed bool
+}
+
+func newWire() *wire { w := &wire{}; w.more.L = &w.mu; return w }
+
+func (w *wire) Read(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.data) == 0 && !w.closed {
+		w.more.Wait()
+	}
+	if len(w.data) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, w.data)
+	w.data = w.data[n:]
+	return n, nil
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return 0, net.ErrClosed
+	}
+	w.data = append(w.data, p...)
+	w.more.Broadcast()
+	return len(p), nil
+}
+
+func (w *wire) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	w.more.Broadcast()
+	return nil
+}
+
+// memConn is the server's end of two wires.
+type memConn struct {
+	net.Conn // nil: the other methods are not used
+	in, out  *wire
+}
+
+func (c memConn) Read(p []byte) (int, error)         { return c.in.Read(p) }
+func (c memConn) Write(p []byte) (int, error)        { return c.out.Write(p) }
+func (c memConn) Close() error                       { c.in.Close(); return c.out.Close() }
+func (c memConn) SetDeadline(time.Time) error        { return nil }
+func (c memConn) SetWriteDeadline(t time.Time) error { return nil }
+
+// stdPeer is a crypto/tls server that echoes.
 type stdPeer struct {
-	conn *tls.Conn
-	pipe net.Conn
-	err  chan error
+	conn     *tls.Conn
+	toServer *wire
+	toClient *wire
+	err      chan error // of its handshake
 }
 
 func newStdPeer(t testing.TB, cfg *tls.Config) *stdPeer {
-	ours, theirs := net.Pipe()
-	p := &stdPeer{conn: tls.Server(theirs, cfg), pipe: ours, err: make(chan error, 1)}
-	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	p := &stdPeer{toServer: newWire(), toClient: newWire(), err: make(chan error, 1)}
+	p.conn = tls.Server(memConn{in: p.toServer, out: p.toClient}, cfg)
+	t.Cleanup(func() { p.toServer.Close(); p.toClient.Close() })
+	go func() {
+		err := p.conn.Handshake()
+		if err == nil {
+			p.err <- nil
+			io.Copy(p.conn, p.conn)
+			p.conn.Close()
+			return
+		}
+		p.toClient.Close()
+		p.err <- err
+	}()
 	return p
 }
 
-// connect runs the handshake of c with a server, which then echoes, and
-// returns the ends of the client.
-func connect(t testing.TB, c *Client, p *stdPeer) (*Sealer, *Opener, error) {
-	t.Helper()
-	go func() {
-		err := p.conn.Handshake()
-		p.err <- err
-		if err == nil {
-			io.Copy(p.conn, p.conn)
-		}
-		p.conn.Close()
-	}()
-	var events []EventKind
+// connect runs the handshake of c with a server and returns the ends of the
+// client.
+func connect(c *Client, p *stdPeer) (*Sealer, *Opener, error) {
 	for {
-		if out := c.AppendOutput(nil); len(out) > 0 {
-			if _, err := p.pipe.Write(out); err != nil {
-				return nil, nil, err
-			}
-		}
 		ev, err := c.Next(testTime)
+		p.toServer.Write(c.AppendOutput(nil))
 		if err != nil {
-			go p.pipe.Write(c.AppendOutput(nil))
 			return nil, nil, err
 		}
-		events = append(events, ev.Kind)
 		switch ev.Kind {
 		case EventNone:
-			n, err := p.pipe.Read(c.Buffer())
+			n, err := p.toClient.Read(c.Buffer())
 			if err != nil {
 				return nil, nil, err
 			}
 			c.Advance(n)
 		case EventHandshakeComplete:
-			out := c.AppendOutput(nil)
-			go p.pipe.Write(out)
-			if err := <-p.err; err != nil {
-				return nil, nil, err
-			}
 			s, o := c.Split()
-			return s, o, nil
+			return s, o, <-p.err
 		}
 	}
 }
@@ -164,11 +209,7 @@ func connect(t testing.TB, c *Client, p *stdPeer) (*Sealer, *Opener, error) {
 // echo sends data and expects it back; sessions that come along are returned.
 func echo(t testing.TB, p *stdPeer, s *Sealer, o *Opener, data []byte) (sessions []*Session) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		_, err := p.pipe.Write(s.Seal(nil, data))
-		done <- err
-	}()
+	p.toServer.Write(s.Seal(nil, data))
 	var got []byte
 	for len(got) < len(data) {
 		ev, err := o.Next(testTime)
@@ -181,7 +222,7 @@ func echo(t testing.TB, p *stdPeer, s *Sealer, o *Opener, data []byte) (sessions
 		case EventTicket:
 			sessions = append(sessions, ev.Session)
 		case EventNone:
-			n, err := p.pipe.Read(o.Buffer())
+			n, err := p.toClient.Read(o.Buffer())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,9 +233,6 @@ func echo(t testing.TB, p *stdPeer, s *Sealer, o *Opener, data []byte) (sessions
 	}
 	if !bytes.Equal(got, data) {
 		t.Fatal("the echo differs")
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
 	}
 	return sessions
 }
@@ -220,7 +258,7 @@ func TestFullHandshake(t *testing.T) {
 			}
 			c := mustClient(t, cfg)
 			p := newStdPeer(t, server)
-			s, o, err := connect(t, c, p)
+			s, o, err := connect(c, p)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,5 +287,3 @@ func TestFullHandshake(t *testing.T) {
 		})
 	}
 }
-
-var _ = errors.Is

@@ -20,7 +20,7 @@
 //		...
 //		packets, err := lab.Packets()
 //		conn := packets.Conns()[0]
-//		if n := conn.RoundTrips(lab.RTT()); n > 1.1 {
+//		if n := conn.RoundTrips(lab.RTT()); n > 1.1 { // by the clock; conn.Turns counts by cause
 //			t.Errorf("first response byte after %.2f round trips:\n%v", n, conn.Packets)
 //		}
 //	}
@@ -37,6 +37,12 @@
 // Both hosts have loopback, an interface eth0 with the lab's MTU, one IPv4 and one IPv6 address, each other's link address
 // (so that no ARP or neighbour discovery costs a round trip), no offloads, and no way out. The sysctl net.ipv4.tcp_fastopen is
 // 1 on the client and 3 on the server; [Host.Sysctl] sets this and others, [Host.Netstat] reads the kernel's counters.
+//
+// # Wire
+//
+// Each packet takes half the round-trip time, counted from the kernel's time stamp of its arrival: typically it is delivered less
+// than 0.1 ms late, never early. On a busy machine hosts answer late, too; what must not depend on that is asked of [Conn.Turns],
+// [Conn.BeforeResponse] and the like. [Lab.Packets] is the log of all TCP packets, [Lab.SetFaults] makes the wire misbehave.
 //
 // # Privileges
 //

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		"forbid": forbid,
 		"ping":   ping,
 		"pong":   pong,
+		"flood":  flood,
 		"fail":   func(args []string) error { return fmt.Errorf("failing with %q", args) },
 	})
 	os.Exit(m.Run())

@@ -42,7 +42,7 @@ func start(cfg Config) (*Lab, error) {
 	process, stderr, err := spawn(theirs, listener)
 	if err != nil {
 		mine.Close()
-		return nil, forbidden(err)
+		return nil, forbidden(err, unix.ENOSPC, unix.EUSERS, unix.ENOSYS, unix.EINVAL) // too many namespaces, or a kernel without them
 	}
 	lab := &Lab{cfg: cfg, ctl: newControl(mine), end: ender(process, stderr)}
 	resp, err := lab.ctl.call(request{Op: opStart, Config: cfg})
@@ -50,7 +50,7 @@ func start(cfg Config) (*Lab, error) {
 		if endErr := lab.Close(); endErr != nil && errors.Is(err, ErrClosed) {
 			err = endErr
 		}
-		return nil, forbidden(fmt.Errorf("netlab: %w", err))
+		return nil, forbidden(fmt.Errorf("netlab: %w", err), unix.EROFS) // /proc/sys, in some containers
 	}
 	lab.Client, lab.Server = newHost(ClientSide, lab.ctl, socket, resp.IPv6), newHost(ServerSide, lab.ctl, socket, resp.IPv6)
 	return lab, nil
@@ -132,11 +132,11 @@ func ender(cmd *exec.Cmd, stderr *bytes.Buffer) func() error {
 	}
 }
 
-// forbidden turns a refusal by the system into a ForbiddenError that says what refuses.
-func forbidden(err error) error {
-	refused := errors.Is(err, fs.ErrPermission) // EPERM, EACCES
-	for _, errno := range []syscall.Errno{unix.ENOSPC, unix.EUSERS, unix.ENOSYS, unix.EINVAL} {
-		refused = refused || errors.Is(err, errno) // too many namespaces, or a kernel built without them
+// forbidden turns a refusal by the system, EPERM, EACCES or one of those given, into a ForbiddenError that says what refuses.
+func forbidden(err error, refusals ...syscall.Errno) error {
+	refused := errors.Is(err, fs.ErrPermission)
+	for _, errno := range refusals {
+		refused = refused || errors.Is(err, errno)
 	}
 	if !refused {
 		return err
@@ -146,16 +146,14 @@ func forbidden(err error) error {
 
 func whoForbids() string {
 	var found []string
-	for path, bad := range map[string]string{
-		"/proc/sys/user/max_user_namespaces":                     "0",
-		"/proc/sys/user/max_net_namespaces":                      "0",
-		"/proc/sys/user/max_pid_namespaces":                      "0",
-		"/proc/sys/kernel/unprivileged_userns_clone":             "0",
-		"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1",
+	for _, setting := range []string{
+		"user.max_user_namespaces=0", "user.max_net_namespaces=0", "user.max_pid_namespaces=0",
+		"kernel.unprivileged_userns_clone=0", "kernel.apparmor_restrict_unprivileged_userns=1",
 	} {
-		if value, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(value)) == bad {
-			name := strings.ReplaceAll(strings.TrimPrefix(path, "/proc/sys/"), "/", ".")
-			found = append(found, name+"="+bad)
+		name, bad, _ := strings.Cut(setting, "=")
+		value, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+		if err == nil && strings.TrimSpace(string(value)) == bad {
+			found = append(found, setting)
 		}
 	}
 	if len(found) > 0 {

@@ -17,12 +17,11 @@ import (
 
 func TestLocalAddr(t *testing.T) {
 	fastOpenTest(t)
-	addAddr(t, netip.MustParsePrefix("fd00::2/128"))
 	for _, test := range []struct{ name, listen, local string }{
-		{"IPv4", "127.0.0.1:0", "127.0.0.9:0"},
-		{"IPv6", "[::1]:0", "[fd00::2]:0"},
-		{"port alone", "127.0.0.1:0", ":0"},
-		{"unspecified of the other family", "127.0.0.1:0", "[::]:0"},
+		{"IPv4", fresh4() + ":0", fresh4() + ":0"},
+		{"IPv6", "[" + fresh6(t, "fd00::") + "]:0", "[" + fresh6(t, "fd00::") + "]:0"},
+		{"port alone", fresh4() + ":0", ":0"},
+		{"unspecified of the other family", fresh4() + ":0", "[::]:0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fastOpenTest(t)
@@ -104,7 +103,7 @@ func TestEndWhileConnecting(t *testing.T) {
 	for _, name := range []string{"cancel", "timeout", "deadline", "abort"} {
 		t.Run(name, func(t *testing.T) {
 			fastOpenTest(t)
-			address, _ := silentListener(t)
+			address, _ := silentListener(t, fresh4())
 			nd, ctx := new(net.Dialer), t.Context()
 			end, want := func() {}, context.Canceled
 			switch name {

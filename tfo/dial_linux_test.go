@@ -5,7 +5,7 @@ package tfo
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
+	"net"
 	"testing"
 )
 
@@ -13,16 +13,15 @@ var tcpExt = []string{"TCPFastOpenActive", "TCPFastOpenPassive", "TCPFastOpenCoo
 
 func TestCookieAskedThenUsed(t *testing.T) {
 	fastOpenTest(t)
-	addAddr(t, netip.MustParsePrefix("fe80::1/64"))
-	for _, test := range []struct{ name, network, address string }{
-		{"IPv4", "tcp4", "127.0.0.1:0"},
-		{"IPv6", "tcp6", "[::1]:0"},
-		{"IPv6 with a zone", "tcp6", "[fe80::1%lo]:0"},
-		{"IPv6 with a number as its zone", "tcp", "[fe80::1%1]:0"},
+	for _, test := range []struct{ name, network, host string }{
+		{"IPv4", "tcp4", fresh4()},
+		{"IPv6", "tcp6", fresh6(t, "fd00::")},
+		{"IPv6 with a zone", "tcp6", fresh6(t, "fe80::") + "%lo"},
+		{"IPv6 with a number as its zone", "tcp", fresh6(t, "fe80::") + "%1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fastOpenTest(t)
-			address, got := sink(t, "tcp", test.address)
+			address, got := sink(t, "tcp", net.JoinHostPort(test.host, "0"))
 			data := []byte("the first flight")
 			d := new(Dialer)
 
@@ -68,19 +67,19 @@ func TestLargeFlightIsSplit(t *testing.T) {
 	fastOpenTest(t)
 	data := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
 	for _, test := range []struct {
-		name, address string
-		mtu           uint32
-		budget        int
+		name, host string
+		mtu        uint32
+		budget     int
 	}{
-		{"IPv4", "127.0.0.1:0", 1500, 1420},
-		{"IPv6", "[::1]:0", 1500, 1400},
-		{"IPv4, narrow", "127.0.0.2:0", 1280, 1200},
-		{"IPv6, narrow", "[::1]:0", 1280, 1180},
+		{"IPv4", fresh4(), 1500, 1420},
+		{"IPv6", fresh6(t, "fd00::"), 1500, 1400},
+		{"IPv4, narrow", fresh4(), 1280, 1200},
+		{"IPv6, narrow", fresh6(t, "fd00::"), 1280, 1180},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fastOpenTest(t)
 			setMTU(t, test.mtu)
-			address, got := sink(t, "tcp", test.address)
+			address, got := sink(t, "tcp", net.JoinHostPort(test.host, "0"))
 			d := new(Dialer)
 			cookieFor(t, d, address, got)
 			for _, size := range []int{test.budget - 1, test.budget, test.budget + 1, len(data)} {
@@ -100,7 +99,7 @@ func TestLargeFlightIsSplit(t *testing.T) {
 func TestBudgetHeedsPeerMSS(t *testing.T) {
 	fastOpenTest(t)
 	setMTU(t, 1500)
-	address, got := sink(t, "tcp", "127.0.0.1:0")
+	address, got := sink(t, "tcp", fresh4()+":0")
 	d := new(Dialer)
 	cookieFor(t, d, address, got)
 	setMTU(t, 9000)
@@ -113,7 +112,7 @@ func TestBudgetHeedsPeerMSS(t *testing.T) {
 
 func TestLoopbackBudget(t *testing.T) {
 	fastOpenTest(t)
-	address, got := sink(t, "tcp", "127.0.0.1:0")
+	address, got := sink(t, "tcp", fresh4()+":0")
 	d := new(Dialer)
 	cookieFor(t, d, address, got)
 	info, server := dialSink(t, d, "tcp", address, make([]byte, 100<<10), got)
@@ -125,7 +124,7 @@ func TestLoopbackBudget(t *testing.T) {
 // The sysctl switches the client off: the socket connects plainly, without an error.
 func TestSwitchedOff(t *testing.T) {
 	fastOpenTest(t)
-	address, got := sink(t, "tcp", "127.0.0.1:0")
+	address, got := sink(t, "tcp", fresh4()+":0")
 	d := new(Dialer)
 	cookieFor(t, d, address, got)
 	sysctl(t, "tcp_fastopen", "2")
@@ -148,7 +147,7 @@ func TestSwitchedOff(t *testing.T) {
 // A server that no longer takes SYN data acknowledges none of it; the kernel sends it again after the handshake.
 func TestServerStopsFastOpen(t *testing.T) {
 	fastOpenTest(t)
-	address, got := sink(t, "tcp", "127.0.0.1:0")
+	address, got := sink(t, "tcp", fresh4()+":0")
 	d := new(Dialer)
 	cookieFor(t, d, address, got)
 	sysctl(t, "tcp_fastopen", "1")
@@ -165,7 +164,7 @@ func TestServerStopsFastOpen(t *testing.T) {
 func TestDataWithoutCookie(t *testing.T) {
 	fastOpenTest(t)
 	sysctl(t, "tcp_fastopen", fmt.Sprint(1|2|4|0x200))
-	address, got := sink(t, "tcp", "127.0.0.1:0")
+	address, got := sink(t, "tcp", fresh4()+":0")
 	info, server := dialSink(t, new(Dialer), "tcp", address, []byte("x"), got)
 	if info.CookieAsked || info.CookieSent || info.SynBytes != 1 || !info.SynAcked || info.Way != WayFastOpen {
 		t.Errorf("%+v", info)

@@ -3,43 +3,37 @@
 package tfo
 
 import (
-	"fmt"
+	"encoding/binary"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// fastOpenTest prepares a test: a namespace without cookies, and a check that no descriptor and no goroutine is left over.
+// fastOpenTest prepares a test: a namespace, and a check that no descriptor and no goroutine is left over.
 func fastOpenTest(t *testing.T) {
 	t.Helper()
 	inNetns(t)
-	if err := flushMetrics(); err != nil {
-		t.Fatal(err)
-	}
 	noLeak(t)
 	noFDLeak(t)
 }
 
-// flushMetrics makes the kernel forget all cookies of the namespace.
-func flushMetrics() error {
-	const cmdDel = 2
-	s := new(system)
-	if _, err := s.metrics(netip.Addr{}, netip.IPv6Loopback()); err != nil {
-		return err
-	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_GENERIC)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request := appendRequest(nil, uint16(s.metricsFamily.Load()), cmdDel, metricsVersion)
-	if _, err := exchange(fd, request, make([]byte, 512)); err != unix.EAGAIN { // silence means success
-		return fmt.Errorf("flush: %v", err)
-	}
-	return nil
+// fresh4 returns a loopback address that nothing has a cookie for. The kernel lets only the real root flush its cookies, so tests
+// take new addresses instead.
+func fresh4() string {
+	r := rand.Uint32()
+	return netip.AddrFrom4([4]byte{127, byte(r>>16) | 1, byte(r >> 8), byte(r) | 1}).String()
+}
+
+// fresh6 adds such an IPv6 address, with the given prefix, to loopback, for as long as the namespace lives.
+func fresh6(t *testing.T, prefix string) string {
+	t.Helper()
+	ip := netip.MustParseAddr(prefix).As16()
+	binary.BigEndian.PutUint64(ip[8:], rand.Uint64()|1)
+	addr := netip.AddrFrom16(ip)
+	addAddr(t, addr)
+	return addr.String()
 }
 
 // noFDLeak fails t if descriptors are left over at its end.

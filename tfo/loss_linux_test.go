@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 	"testing"
 	"time"
@@ -15,21 +16,21 @@ import (
 
 // silentListener returns the address of a listener whose queue is full, so that the kernel drops SYNs to it, and a function that accepts what
 // waits there, so that later SYNs are answered.
-func silentListener(t *testing.T) (address string, release func()) {
+func silentListener(t *testing.T, host string) (address string, release func()) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: netip.MustParseAddr(host).As4()}), unix.Listen(fd, 0)); err != nil {
 		t.Fatal(err)
 	}
 	name, err := unix.Getsockname(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address = fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	address = net.JoinHostPort(host, fmt.Sprint(name.(*unix.SockaddrInet4).Port))
 	conn, err := net.Dial("tcp4", address)
 	if err != nil {
 		t.Fatal(err)
@@ -53,12 +54,12 @@ func TestSynLost(t *testing.T) {
 	for _, cookie := range []bool{false, true} {
 		t.Run(fmt.Sprint("cookie ", cookie), func(t *testing.T) {
 			fastOpenTest(t)
-			d := new(Dialer)
+			d, host := new(Dialer), fresh4()
 			if cookie {
-				other, got := sink(t, "tcp", "127.0.0.1:0")
+				other, got := sink(t, "tcp", host+":0")
 				cookieFor(t, d, other, got)
 			}
-			address, release := silentListener(t)
+			address, release := silentListener(t, host)
 			lost := counter(t, "ListenDrops")
 			released := make(chan struct{})
 			go func() {
@@ -96,10 +97,10 @@ func TestPausedByTheKernel(t *testing.T) {
 	}
 	fastOpenTest(t)
 	sysctl(t, "tcp_fastopen_blackhole_timeout_sec", "3600") // restoring it ends the pause
-	address, got := sink(t, "tcp", "127.0.0.1:0")
-	d := new(Dialer)
+	d, host := new(Dialer), fresh4()
+	address, got := sink(t, "tcp", host+":0")
 	cookieFor(t, d, address, got)
-	dead, _ := silentListener(t)
+	dead, _ := silentListener(t, host)
 	sysctl(t, "tcp_syn_retries", "1")
 	_, info, err := d.DialContext(t.Context(), "tcp", dead, onceWherePossible([]byte("x")))
 	if !errors.Is(err, syscall.ETIMEDOUT) || !info.Attempts[0].OnceLeft {

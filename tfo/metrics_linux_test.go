@@ -112,18 +112,20 @@ func FuzzParseMetrics(f *testing.F) {
 // The kernel keeps entries per pair of addresses, and answers whoever asks.
 func TestMetricsOfTheKernel(t *testing.T) {
 	fastOpenTest(t)
-	address, got := sink(t, "tcp", "127.0.0.1:0")
+	host := fresh4()
+	address, got := sink(t, "tcp", host+":0")
 	cookieFor(t, new(Dialer), address, got)
 	s := new(system)
-	one, two := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
+	source, destination := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr(host) // loopback's preferred source
+	other := netip.MustParseAddr(fresh4())
 	for _, test := range []struct {
 		source, destination netip.Addr
 		cookie              bool
 	}{
-		{one, one, true},
-		{netip.Addr{}, one, true},
-		{two, one, false},
-		{one, two, false},
+		{source, destination, true},
+		{netip.Addr{}, destination, true},
+		{other, destination, false},
+		{source, other, false},
 	} {
 		m, err := s.metrics(test.source, test.destination)
 		if err != nil || m.cookie != test.cookie {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -176,21 +178,21 @@ func counters(t *testing.T, f func(), names ...string) map[string]uint64 {
 	return rise
 }
 
-// addAddr adds an IPv6 address to loopback.
-func addAddr(t *testing.T, addr netip.Prefix) {
+// addAddr adds an IPv6 address to loopback, and waits for its route, which the kernel adds a moment later.
+func addAddr(t *testing.T, addr netip.Addr) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	ip := addr.Addr().As16()
+	ip := addr.As16()
 	b := binary.NativeEndian.AppendUint32(nil, 16+8+4+16) // struct nlmsghdr
 	b = binary.NativeEndian.AppendUint16(b, unix.RTM_NEWADDR)
 	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
-	b = append(b, unix.AF_INET6, byte(addr.Bits()), unix.IFA_F_NODAD, 0) // struct ifaddrmsg
-	b = binary.NativeEndian.AppendUint32(b, 1)                           // lo
+	b = append(b, unix.AF_INET6, 128, unix.IFA_F_NODAD, 0) // struct ifaddrmsg
+	b = binary.NativeEndian.AppendUint32(b, 1)             // lo
 	b = binary.NativeEndian.AppendUint16(b, 4+16)
 	b = binary.NativeEndian.AppendUint16(b, unix.IFA_ADDRESS)
 	b = append(b, ip[:]...)
@@ -205,4 +207,17 @@ func addAddr(t *testing.T, addr netip.Prefix) {
 	if code := int32(binary.NativeEndian.Uint32(answer[16:])); code != 0 {
 		t.Fatalf("add %v: %v", addr, unix.Errno(-code))
 	}
+	conn, err := net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr.WithZone("lo"), 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 400 {
+		conn.WriteTo([]byte{0}, conn.LocalAddr())
+		conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		if _, _, err := conn.ReadFrom(make([]byte, 1)); err == nil {
+			return
+		}
+	}
+	t.Fatalf("no route to %v", addr)
 }

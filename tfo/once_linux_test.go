@@ -14,26 +14,25 @@ import (
 // Bytes that may leave once: the right to send them ends with the first attempt that may have sent them, and passes on where the kernel
 // proves that nothing left.
 func TestOnce(t *testing.T) {
-	const dead, alive, unreachable = "127.0.0.2", "127.0.0.3", "203.0.113.1"
 	for _, test := range []struct {
 		name   string
 		cookie bool // for the dead address
 		off    bool // no Fast Open
-		first  string
+		dead   string
 		left   bool // by the first attempt
 	}{
-		{name: "cookie", cookie: true, first: dead, left: true},
-		{name: "no cookie", first: dead},
-		{name: "switched off", cookie: true, off: true, first: dead},
-		{name: "no route", first: unreachable},
+		{name: "cookie", cookie: true, dead: fresh4(), left: true},
+		{name: "no cookie", dead: fresh4()},
+		{name: "switched off", cookie: true, off: true, dead: fresh4()},
+		{name: "no route", dead: "203.0.113.1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fastOpenTest(t)
-			address, got := sink(t, "tcp4", alive+":0")
+			address, got := sink(t, "tcp4", fresh4()+":0")
 			_, port, _ := net.SplitHostPort(address)
 			d := new(Dialer)
 			if test.cookie { // cookies are per address, whatever the port
-				other, seen := sink(t, "tcp4", dead+":0")
+				other, seen := sink(t, "tcp4", test.dead+":0")
 				cookieFor(t, d, other, seen)
 			}
 			if test.off {
@@ -50,7 +49,7 @@ func TestOnce(t *testing.T) {
 			// Not by name: the resolver would sort an address without a route to the end.
 			info := new(Info)
 			conn, err := (&dialing{dialer: d, network: "tcp4", first: first}).inTurn(t.Context(), []netip.AddrPort{
-				netip.MustParseAddrPort(net.JoinHostPort(test.first, port)), netip.MustParseAddrPort(address),
+				netip.MustParseAddrPort(net.JoinHostPort(test.dead, port)), netip.MustParseAddrPort(address),
 			}, info)
 			if err != nil {
 				t.Fatal(err)
@@ -80,11 +79,13 @@ func TestOnce(t *testing.T) {
 // A flight without once-only bytes keeps the right for the attempts to come.
 func TestOnceIsKept(t *testing.T) {
 	fastOpenTest(t)
-	address, got := sink(t, "tcp4", "127.0.0.3:0")
+	dead, alive := fresh4(), fresh4()
+	address, got := sink(t, "tcp4", alive+":0")
 	_, port, _ := net.SplitHostPort(address)
-	other, seen := sink(t, "tcp4", "127.0.0.2:0")
-	d := &Dialer{NetDialer: &net.Dialer{Resolver: hosts("127.0.0.2", "127.0.0.3")}}
+	other, seen := sink(t, "tcp4", dead+":0")
+	d := new(Dialer)
 	cookieFor(t, d, other, seen)
+	d = &Dialer{NetDialer: &net.Dialer{Resolver: hosts(dead, alive)}}
 	conn, info, err := d.DialContext(t.Context(), "tcp4", "name.example:"+port, flight([]byte("x"), nil))
 	if err != nil {
 		t.Fatal(err)
@@ -102,9 +103,10 @@ func TestOnceIsKept(t *testing.T) {
 // A port that nobody listens on refuses SYN data as it refuses a SYN.
 func TestClosedPort(t *testing.T) {
 	fastOpenTest(t)
-	address, got := sink(t, "tcp4", "127.0.0.1:0")
+	host := fresh4()
+	address, got := sink(t, "tcp4", host+":0")
 	d := new(Dialer)
-	closed := closedPort(t, "127.0.0.1")
+	closed := closedPort(t, host)
 	for _, left := range []bool{false, true} {
 		_, info, err := d.DialContext(t.Context(), "tcp", closed, onceWherePossible([]byte("x")))
 		if !errors.Is(err, syscall.ECONNREFUSED) {

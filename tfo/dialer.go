@@ -23,8 +23,6 @@ type Dialer struct {
 
 	// Disable switches TCP Fast Open off: every attempt is plain.
 	Disable bool
-
-	system system
 }
 
 type (

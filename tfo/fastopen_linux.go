@@ -139,10 +139,18 @@ func (t *attempt) observe(conn *net.TCPConn) {
 	}
 	// Either the administrator allowed data without a cookie, or the SYN went from another address than the survey thought.
 	if local, ok := conn.LocalAddr().(*net.TCPAddr); ok {
-		m, err := t.dial.dialer.system.metrics(local.AddrPort().Addr().Unmap(), t.Addr.Addr())
+		m, err := queryMetrics(local.AddrPort().Addr().Unmap(), t.Addr.Addr())
 		t.syn.cookieSent = err == nil && m.cookie
 	}
 }
+
+// Values of tcpi_fastopen_client_fail (enum tcp_fastopen_client_fail in linux/tcp.h).
+const (
+	failUnspecified       = 0
+	failCookieUnavailable = 1
+	failDataNotAcked      = 2
+	failSynRetransmitted  = 3
+)
 
 // observe adds what the kernel says after the SYN-ACK about a SYN that took n bytes.
 func (s *synReport) observe(n int, info tcpInfo) {

@@ -10,8 +10,6 @@ import (
 // Without Fast Open every attempt connects, asks for its flight, and writes it.
 const supported = false
 
-type system struct{}
-
 func (t *attempt) survey() {}
 
 func (t *attempt) connectFastOpen(ctx context.Context) (*net.TCPConn, error) {

@@ -39,8 +39,8 @@ const nlaTypeMask = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 
 var errNetlink = errors.New("tfo: malformed netlink answer")
 
-// metrics asks for the entry of a destination, by source address where that is known: cookies are kept per pair. No entry is no error.
-func (s *system) metrics(source, destination netip.Addr) (metrics, error) {
+// queryMetrics asks for the entry of a destination, by source address where that is known: cookies are kept per pair. No entry is no error.
+func queryMetrics(source, destination netip.Addr) (metrics, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_GENERIC)
 	if err != nil {
 		return metrics{}, err
@@ -48,24 +48,21 @@ func (s *system) metrics(source, destination netip.Addr) (metrics, error) {
 	defer unix.Close(fd)
 	buf := make([]byte, 4096)
 
-	family := uint16(s.metricsFamily.Load())
-	if family == 0 {
-		request := appendRequest(buf[:0], unix.GENL_ID_CTRL, unix.CTRL_CMD_GETFAMILY, 1)
-		request = appendAttr(request, unix.CTRL_ATTR_FAMILY_NAME, []byte("tcp_metrics\x00"))
-		answer, err := exchange(fd, request, buf)
-		if err != nil {
-			return metrics{}, err
-		}
-		if family, err = parseFamily(answer); err != nil {
-			return metrics{}, err
-		}
-		s.metricsFamily.Store(uint32(family))
+	request := appendRequest(buf[:0], unix.GENL_ID_CTRL, unix.CTRL_CMD_GETFAMILY, 1)
+	request = appendAttr(request, unix.CTRL_ATTR_FAMILY_NAME, []byte("tcp_metrics\x00"))
+	answer, err := exchange(fd, request, buf)
+	if err != nil {
+		return metrics{}, err
+	}
+	family, err := parseFamily(answer)
+	if err != nil {
+		return metrics{}, err
 	}
 
-	request := appendRequest(buf[:0], family, metricsCmdGet, metricsVersion)
+	request = appendRequest(buf[:0], family, metricsCmdGet, metricsVersion)
 	request = appendAddr(request, metricsAddr4, metricsAddr6, destination)
 	request = appendAddr(request, metricsSource4, metricsSource6, source)
-	answer, err := exchange(fd, request, buf)
+	answer, err = exchange(fd, request, buf)
 	if err != nil {
 		return metrics{}, err
 	}

@@ -115,7 +115,6 @@ func TestMetricsOfTheKernel(t *testing.T) {
 	host := fresh4()
 	address, got := sink(t, "tcp", host+":0")
 	cookieFor(t, new(Dialer), address, got)
-	s := new(system)
 	source, destination := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr(host) // loopback's preferred source
 	other := netip.MustParseAddr(fresh4())
 	for _, test := range []struct {
@@ -127,7 +126,7 @@ func TestMetricsOfTheKernel(t *testing.T) {
 		{other, destination, false},
 		{source, other, false},
 	} {
-		m, err := s.metrics(test.source, test.destination)
+		m, err := queryMetrics(test.source, test.destination)
 		if err != nil || m.cookie != test.cookie {
 			t.Errorf("%v to %v: %+v, %v", test.source, test.destination, m, err)
 		}

@@ -5,16 +5,10 @@ package tfo
 import (
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// system is what a Dialer remembers of its system.
-type system struct {
-	metricsFamily atomic.Uint32 // the number of the tcp_metrics netlink family, 0 if not known yet
-}
 
 const (
 	defaultMTU     = 1500
@@ -32,7 +26,7 @@ func (t *attempt) survey() {
 		mtu = defaultMTU
 	}
 	var peerMSS int
-	if m, err := t.dial.dialer.system.metrics(source, t.Addr.Addr()); err == nil {
+	if m, err := queryMetrics(source, t.Addr.Addr()); err == nil {
 		t.Cookie = CookieAbsent
 		if m.cookie {
 			t.Cookie = CookiePresent

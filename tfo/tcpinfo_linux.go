@@ -15,14 +15,6 @@ type tcpInfo struct {
 	retransmits uint32 // tcpi_total_retrans
 }
 
-// Values of tcpi_fastopen_client_fail (enum tcp_fastopen_client_fail in linux/tcp.h).
-const (
-	failUnspecified       = 0
-	failCookieUnavailable = 1
-	failDataNotAcked      = 2
-	failSynRetransmitted  = 3
-)
-
 const optSynData = 32 // TCPI_OPT_SYN_DATA
 
 func readTCPInfo(conn syscall.Conn) (tcpInfo, error) {

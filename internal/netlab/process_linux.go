@@ -59,7 +59,11 @@ func playLab() int {
 
 func (l *process) handle(req request) (response, error) {
 	if req.Op == opStart {
-		return l.start(req.Config)
+		resp, err := l.start(req.Config)
+		if err != nil {
+			err = fmt.Errorf("netlab: %w", err)
+		}
+		return resp, err
 	}
 	if l.wire == nil {
 		return response{}, errors.New("netlab: not started")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +59,7 @@ func handOver(args []string, fds []int) (*net.UnixConn, error) {
 	}
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: args[0], Net: "unix"})
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, ErrClosed
+		return nil, errors.New(strings.TrimPrefix(ErrClosed.Error(), "netlab: "))
 	}
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func start(cfg Config) (*Lab, error) {
 		if endErr := lab.Close(); endErr != nil && errors.Is(err, ErrClosed) {
 			err = endErr
 		}
-		return nil, forbidden(fmt.Errorf("netlab: %w", err), unix.EROFS) // /proc/sys, in some containers
+		return nil, forbidden(err, unix.EROFS) // /proc/sys, in some containers
 	}
 	lab.Client, lab.Server = newHost(ClientSide, lab.ctl, socket, resp.IPv6), newHost(ServerSide, lab.ctl, socket, resp.IPv6)
 	return lab, nil

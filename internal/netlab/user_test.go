@@ -81,7 +81,7 @@ func TestOrdinaryUser(t *testing.T) {
 	if reason, ok := strings.CutPrefix(string(out), "forbidden: "); ok {
 		Missing(t, "user namespaces for ordinary users: "+reason)
 	}
-	const tests = "^(TestFastOpen|TestCommand|TestHostsAreApart|TestClose|TestCancel|TestOwnerKilled|TestForbidden|TestSysctl|TestDelay|TestForget|TestFaults)$"
+	const tests = "^(TestFastOpen|TestCommand|TestHostsAreApart|TestClose|TestCancel|TestOwnerKilled|TestForbidden|TestSysctl|TestForget|TestFaults)$"
 	out, err = as("netlab.test", "-test.v", "-test.timeout=60s", "-test.run="+tests).CombinedOutput()
 	if err != nil || strings.Count(string(out), "\n--- PASS") != strings.Count(tests, "|")+1 {
 		t.Errorf("as user %d: %v:\n%s", nobody, err, out)

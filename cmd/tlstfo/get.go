@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/tlstfo/tlstfo"
+)
+
+const getHelp = `usage: tlstfo get [flags] URL
+
+Requests an https:// URL over HTTP/1.1. The ClientHello rides in the SYN where
+the system has a TCP Fast Open cookie of the server. GET, HEAD, OPTIONS and
+TRACE requests without a body ride there too, as TLS 1.3 early data, where a
+ticket of the server allows it: these may be replayed by an attacker, so
+nothing else is ever early. Redirects are not followed.
+
+  -n N            make N requests one after the other, each on a new connection (1)
+  -early MODE     auto: safe requests ride in early data where a ticket allows it (default)
+                  never: no early data
+  -tfo MODE       auto: TCP Fast Open where system and server have it (default)
+                  never: no TCP Fast Open
+  -http VERSION   1.1, the only one for now
+
+  -X METHOD       the request method (GET, or POST with -d)
+  -d DATA         the request body; @FILE reads it from a file, @- from standard input;
+                  more than one are joined with &
+  -H 'NAME: VALUE'
+                  a request header field; may be given more than once
+
+  -cacert FILE    trust the certificates in this PEM file, instead of the system's
+  -cert FILE      a client certificate, PEM
+  -key FILE       its key, PEM (the file of -cert)
+  -servername NAME
+                  the name to ask the server for and to verify (the URL's host)
+  -connect HOST:PORT
+                  dial this instead of the URL's host and port
+
+  -sessions DIR   keep tickets in this folder between runs. Whoever reads it can
+                  impersonate the servers to you
+  -timeout D      the time that one request may take, 0 for no limit (30s)
+  -wait D         pause between requests (0)
+  -json           print one JSON object per request instead of the body
+
+The members of the JSON object, all of them always there:
+  n               the number of the request, from 1
+  status, proto, body_bytes, body_sha256
+                  the response
+  tls, alpn, resumed, remote
+                  the connection
+  early           offered, accepted, bytes (sent early), reason
+  tfo             way, cookie (sent, asked or none), syn_bytes (data in the SYN),
+                  syn_acked, why (no data was in the SYN, or was not acknowledged)
+  ms              dns; connect: to the SYN-ACK; first_byte: from the start of the dial,
+                  after dns, to the first byte of the response; total: dns, dial and response
+  error           why there is no response, or ""
+
+The exit code is 0 if every request got a response, whatever its status; 1 if
+not; 2 if the command line is wrong.
+`
+
+// options are the flags of get.
+type options struct {
+	n          int
+	early      string
+	tfo        string
+	http       string
+	method     string
+	data       []string
+	fields     []string
+	caCert     string
+	cert, key  string
+	serverName string
+	connect    string
+	sessions   string
+	timeout    time.Duration
+	wait       time.Duration
+	json       bool
+	url        string
+}
+
+func (o *options) flags() *flag.FlagSet {
+	set := flag.NewFlagSet("get", flag.ContinueOnError)
+	set.SetOutput(io.Discard) // run shows the error
+	list := func(to *[]string) func(string) error {
+		return func(s string) error { *to = append(*to, s); return nil }
+	}
+	set.IntVar(&o.n, "n", 1, "")
+	set.StringVar(&o.early, "early", "auto", "")
+	set.StringVar(&o.tfo, "tfo", "auto", "")
+	set.StringVar(&o.http, "http", "1.1", "")
+	set.StringVar(&o.method, "X", "", "")
+	set.Func("d", "", list(&o.data))
+	set.Func("H", "", list(&o.fields))
+	set.StringVar(&o.caCert, "cacert", "", "")
+	set.StringVar(&o.cert, "cert", "", "")
+	set.StringVar(&o.key, "key", "", "")
+	set.StringVar(&o.serverName, "servername", "", "")
+	set.StringVar(&o.connect, "connect", "", "")
+	set.StringVar(&o.sessions, "sessions", "", "")
+	set.DurationVar(&o.timeout, "timeout", 30*time.Second, "")
+	set.DurationVar(&o.wait, "wait", 0, "")
+	set.BoolVar(&o.json, "json", false, "")
+	return set
+}
+
+// parse reads the command line. Flags may follow the URL.
+func (o *options) parse(args []string) error {
+	set := o.flags()
+	var rest []string
+	for {
+		if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return err
+		} else if err != nil {
+			return usageError(err.Error())
+		}
+		if set.NArg() == 0 {
+			break
+		}
+		rest = append(rest, set.Arg(0))
+		args = set.Args()[1:]
+	}
+	switch {
+	case len(rest) == 0:
+		return usageError("the URL is missing")
+	case len(rest) > 1:
+		return usageError(fmt.Sprintf("one URL at a time, not %q too", rest[1]))
+	case o.n < 1:
+		return usageError("-n must be at least 1")
+	case o.early != "auto" && o.early != "never":
+		return usageError("-early is auto or never")
+	case o.tfo != "auto" && o.tfo != "never":
+		return usageError("-tfo is auto or never")
+	case o.http != "1.1":
+		return usageError("-http is 1.1 for now")
+	case o.timeout < 0 || o.wait < 0:
+		return usageError("-timeout and -wait must not be negative")
+	case o.key != "" && o.cert == "":
+		return usageError("-key needs -cert")
+	}
+	if o.connect != "" {
+		if _, port, err := net.SplitHostPort(o.connect); err != nil || port == "" {
+			return usageError("-connect is HOST:PORT")
+		}
+	}
+	o.url = rest[0]
+	return nil
+}
+
+// get is the subcommand.
+func get(ctx context.Context, args []string, std streams) error {
+	var o options
+	if err := o.parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(std.out, getHelp)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	req, err := newRequest(&o, std.in)
+	if err != nil {
+		return err
+	}
+	config, err := tlsConfig(&o, req.host)
+	if err != nil {
+		return err
+	}
+	c := &client{
+		dialer: &tlstfo.Dialer{TLSConfig: config, NoFastOpen: o.tfo == "never", Timeout: o.timeout},
+		addr:   req.addr,
+		early:  o.early == "auto" && req.replayable,
+	}
+	if o.connect != "" {
+		c.addr = o.connect
+	}
+	if o.sessions != "" {
+		sessions, err := tlstfo.OpenFileSessions(o.sessions, &tlstfo.FileSessionsOptions{
+			OnError: func(err error) { show(std.err, err) },
+		})
+		if err != nil {
+			return err
+		}
+		defer sessions.Close()
+		c.dialer.Sessions = sessions
+	}
+	return c.fetchAll(ctx, &o, req, std)
+}
+
+// fetchAll makes the requests one after the other. One that fails does not
+// keep the next from its try.
+func (c *client) fetchAll(ctx context.Context, o *options, req *request, std streams) error {
+	answered := 0
+	for n := 1; n <= o.n && ctx.Err() == nil; n++ {
+		body := std.out
+		if o.json {
+			body = io.Discard
+		}
+		rep := report{N: n}
+		err := c.fetch(ctx, o.timeout, req, body, &rep)
+		switch {
+		case err == nil:
+			answered++
+		case ctx.Err() == nil:
+			show(std.err, err)
+		}
+		if o.json {
+			if err := rep.print(std.out, err); err != nil {
+				return err
+			}
+		}
+		// The tickets of this connection are for the next one. Close bounds the
+		// wait: two round trips and the server's time.
+		c.dialer.Flush(ctx)
+		if n < o.n {
+			pause(ctx, o.wait)
+		}
+	}
+	switch {
+	case answered == o.n:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return errShown
+}
+
+// pause waits for a time, or for the end of the context.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

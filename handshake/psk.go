@@ -45,7 +45,13 @@ func (e *helloEdit) apply(hello *helloView) ([]byte, error) {
 func (e *helloEdit) addExtensions(b *cryptobyte.Builder, hello *helloView) {
 	var typ uint16
 	var data cryptobyte.String
-	earlyData := e.earlyData
+	earlyData, cookie := e.earlyData, e.cookie
+	addCookie := func() {
+		if cookie != nil {
+			addExtension(b, extCookie, func(b *cryptobyte.Builder) { addBytes16(b, cookie) })
+		}
+		cookie = nil
+	}
 	for list := hello.extensions; nextExtension(&list, &typ, &data); {
 		switch {
 		case typ == extPreSharedKey:
@@ -60,14 +66,14 @@ func (e *helloEdit) addExtensions(b *cryptobyte.Builder, hello *helloView) {
 			continue
 		case typ == extCookie && e.cookie != nil:
 			continue
+		case typ == extPSKModes:
+			addCookie() // where other clients have it
 		}
 		b.AddUint16(typ)
 		b.AddUint16(uint16(len(data)))
 		b.AddBytes(data)
 	}
-	if e.cookie != nil {
-		addExtension(b, extCookie, func(b *cryptobyte.Builder) { addBytes16(b, e.cookie) })
-	}
+	addCookie()
 	if earlyData {
 		b.AddUint16(extEarlyData)
 		b.AddUint16(0)

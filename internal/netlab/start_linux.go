@@ -25,6 +25,9 @@ const (
 
 // start runs the binary once more, in new namespaces, as the lab process.
 func start(cfg Config) (*Lab, error) {
+	if os.Args[0] == processName { // this is a lab process that Main did not get hold of: do not start the next
+		return nil, errors.New("netlab: the binary must call netlab.Main first thing in main or TestMain")
+	}
 	mine, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
@@ -112,7 +115,7 @@ func spawn(files ...*os.File) (cmd *exec.Cmd, stderr *bytes.Buffer, err error) {
 			return cmd, stderr, nil
 		}
 	}
-	return nil, nil, err
+	return nil, nil, fmt.Errorf("netlab: start the lab process: %w", err)
 }
 
 // endTimeout bounds how long the lab process may take to end once its owner has hung up; then it is killed.

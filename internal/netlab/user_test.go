@@ -60,6 +60,19 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
+// A binary that forgets to call Main must not start itself for ever.
+func TestWithoutMain(t *testing.T) {
+	args := os.Args
+	defer func() { os.Args = args }()
+	os.Args = []string{processName, roleLab}
+	if lab, err := New(Config{}); err == nil {
+		lab.Close()
+		t.Error("a lab process made a lab")
+	} else if !strings.Contains(err.Error(), "netlab.Main") {
+		t.Error(err)
+	}
+}
+
 // TestOrdinaryUser runs the tests that need a lab once more as a user without privileges.
 func TestOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -119,12 +119,21 @@ func (c *Client) rejectEarly(reason EarlyReason) {
 }
 
 // compatibilityCCS queues the change_cipher_spec of compatibility mode, once
-// (section D.4): before the second hello, or the first protected record.
+// (section D.4): before the second hello, or the first protected record. It is
+// never the last thing in the output, so that it costs no packet.
 func (c *Client) compatibilityCCS() {
 	if !c.sentCCS && len(c.hello.sessionID) > 0 {
 		c.out = appendPlaintext(c.out, recordCCS, versionTLS12, []byte{1})
 	}
 	c.sentCCS = true
+}
+
+// fail is link's, with the change_cipher_spec before a protected alert.
+func (c *Client) fail(f Fault, cause error, info string) error {
+	if c.err == nil && c.writer != nil {
+		c.compatibilityCCS()
+	}
+	return c.link.fail(f, cause, info)
 }
 
 // logSecret writes a line of the NSS key log format.

@@ -260,7 +260,6 @@ func (c *Client) handshakeKeys() Fault {
 	if fault := c.setReader(reader); fault != 0 {
 		return fault
 	}
-	c.compatibilityCCS()
 	c.state = StateEncryptedExtensions
 	if c.status == EarlyOffered {
 		if c.info.resumed {

@@ -55,7 +55,7 @@ func (c *client) try(ctx context.Context, start time.Time, early bool, req *requ
 	defer func() {
 		rep.connection(conn)
 		if !x.first.IsZero() {
-			rep.MS.FirstByte = milliseconds(x.first.Sub(start)) - rep.MS.DNS
+			rep.MS.FirstByte = milliseconds(x.first.Sub(start) - conn.Info().FastOpen.ResolveTime)
 		}
 		x.close(err)
 	}()

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -174,5 +176,24 @@ func TestGetTLS12(t *testing.T) {
 	r := lines(t, mustRun(t, s.args("-json", "https://server.test/")...))[0]
 	if r.TLS != "TLS 1.2" || r.Status != 200 || r.Early.Offered {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A server may answer before it has read the request, and never read the rest.
+func TestGetAnswerBeforeBody(t *testing.T) {
+	a := newAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{a.issue(t)}}
+	addr := peer(t, func(conn net.Conn) {
+		tlsConn := tls.Server(conn, config)
+		io.WriteString(tlsConn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 7\r\n\r\ntoo big")
+		<-t.Context().Done()
+	})
+	file := filepath.Join(t.TempDir(), "big")
+	if err := os.WriteFile(file, make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := mustRun(t, "get", "-cacert", a.file, "-connect", addr, "-d", "@"+file, "https://server.test/")
+	if got != "too big" {
+		t.Errorf("body %q", got)
 	}
 }

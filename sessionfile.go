@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -170,9 +169,10 @@ func (f *FileSessions) put(key string, s *Session) error {
 	return nil
 }
 
-// makeRoom removes the oldest of files, which come newest first, where they are too many beside added. It comes after the writing,
-// so that a ticket that could not be written costs no other one.
+// makeRoom removes the oldest of files where they are too many beside added. It comes after the writing, so that a ticket that could
+// not be written costs no other one.
 func (f *FileSessions) makeRoom(added sessionName, files []sessionName) {
+	newestFirst(files)
 	all, ofKey := 1, 1
 	for _, n := range files {
 		switch {
@@ -191,17 +191,14 @@ func (f *FileSessions) makeRoom(added sessionName, files []sessionName) {
 // Take removes the newest ticket of key from the folder and returns it. Of all the processes that reach for a file, the one that
 // unlinks it has it.
 func (f *FileSessions) Take(key string) *Session {
-	files, err := f.list(nil)
+	files, err := f.ofKey(key)
 	if err != nil {
 		f.report("take", "", err)
 		return nil
 	}
+	newestFirst(files)
 	now := f.clock.now()
-	hash := f.seal.key(key)
 	for _, n := range files {
-		if n.key != hash {
-			continue
-		}
 		s, err := f.claim(n)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // another process took it
@@ -234,23 +231,26 @@ func (f *FileSessions) claim(n sessionName) (*Session, error) {
 
 // Len is the number of tickets at hand for key.
 func (f *FileSessions) Len(key string) int {
-	files, err := f.list(nil)
+	files, err := f.ofKey(key)
 	if err != nil {
 		return 0
 	}
 	now := f.clock.now()
-	hash := f.seal.key(key)
-	count := 0
-	for _, n := range files {
-		if n.key == hash && !n.expired(now) {
-			count++
-		}
-	}
-	return count
+	return len(slices.DeleteFunc(files, func(n sessionName) bool { return n.expired(now) }))
 }
 
-// list returns the names of all tickets, the newest first, having checked that the folder is still closed to other users.
-// Names of other kinds go to other.
+// ofKey returns the names of the tickets of key.
+func (f *FileSessions) ofKey(key string) ([]sessionName, error) {
+	files, err := f.list(nil)
+	if err != nil {
+		return nil, err
+	}
+	hash := f.seal.key(key)
+	return slices.DeleteFunc(files, func(n sessionName) bool { return n.key != hash }), nil
+}
+
+// list returns the names of all tickets, having checked that the folder is still closed to other users. Names of other kinds go to
+// other.
 func (f *FileSessions) list(other func(name string)) ([]sessionName, error) {
 	if f.root == nil {
 		return nil, fmt.Errorf("%w: it was not opened by OpenFileSessions", ErrSessionFolder)
@@ -275,7 +275,6 @@ func (f *FileSessions) list(other func(name string)) ([]sessionName, error) {
 			other(name)
 		}
 	}
-	slices.SortFunc(files, func(a, b sessionName) int { return strings.Compare(b.order(), a.order()) })
 	return files, nil
 }
 

@@ -1,6 +1,7 @@
 package tlstfo
 
 import (
+	"cmp"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -8,7 +9,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -62,8 +65,12 @@ type sessionName struct {
 
 func (n sessionName) String() string { return n.key + "." + n.received + "." + n.expiry + "." + n.id }
 
-// order sorts by the time of receipt; the rest only makes it the same for all.
-func (n sessionName) order() string { return n.received + n.expiry + n.id }
+// newestFirst sorts by the time of receipt; the rest only makes the order the same for all.
+func newestFirst(files []sessionName) {
+	slices.SortFunc(files, func(a, b sessionName) int {
+		return cmp.Or(strings.Compare(b.received, a.received), strings.Compare(b.expiry, a.expiry), strings.Compare(b.id, a.id))
+	})
+}
 
 func (n sessionName) expired(now stamp) bool {
 	expiry, ok := parseHexMillis(n.expiry)

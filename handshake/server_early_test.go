@@ -1,0 +1,225 @@
+package handshake
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// firstSession runs a full handshake and returns a session of it.
+func firstSession(t *testing.T, cfg *ServerConfig, client *Config) *Session {
+	t.Helper()
+	sessions := connectPair(t, cfg, client, "").sessions(t)
+	if len(sessions) == 0 {
+		t.Fatal("no ticket")
+	}
+	return sessions[0]
+}
+
+func TestServerTickets(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	allowEarlyData(cfg)
+	sessions := connectPair(t, cfg, client, "").sessions(t)
+	if len(sessions) != 2 || sessions[0].MaxEarlyData != cfg.MaxEarlyData || sessions[0].Lifetime != MaxSessionLifetime {
+		t.Fatalf("%d tickets of a full handshake: %+v", len(sessions), sessions)
+	}
+	if string(sessions[0].Ticket) == string(sessions[1].Ticket) || string(sessions[0].Secret) == string(sessions[1].Secret) ||
+		sessions[0].AgeAdd == sessions[1].AgeAdd {
+		t.Error("two tickets have something in common")
+	}
+	p := connectPair(t, cfg, resume(client, sessions[0], time.Second, false), "")
+	if !p.s.ConnectionState().DidResume || !p.c.ConnectionState().DidResume {
+		t.Error("not resumed")
+	}
+	if more := p.sessions(t); len(more) != 1 {
+		t.Errorf("%d tickets of a resumed handshake", len(more))
+	}
+	for _, c := range []struct{ set, want int }{{5, 5}, {-1, 0}, {0, 2}} {
+		cfg.NumTickets = c.set
+		if got := connectPair(t, cfg, client, "").sessions(t); len(got) != c.want {
+			t.Errorf("NumTickets %d: %d tickets", c.set, len(got))
+		}
+	}
+	cfg.TicketKeys, cfg.MaxEarlyData = nil, 0
+	if got := connectPair(t, cfg, client, "").sessions(t); len(got) != 0 {
+		t.Errorf("%d tickets without keys", len(got))
+	}
+}
+
+func TestServerEarlyDataAccepted(t *testing.T) {
+	for _, chunk := range []int{0, 1, 5} {
+		cfg, client, _ := serverSetup(t)
+		allowEarlyData(cfg)
+		client.NextProtos, cfg.NextProtos = []string{"h2"}, []string{"h2"}
+		session := firstSession(t, cfg, client)
+		p := newPair(t, cfg, resume(client, session, time.Second, true), "GET / HTTP/1.1")
+		p.now, p.chunk, p.answer = testTime.Add(time.Second), chunk, "200 OK"
+		if ce, se := p.run(); ce != nil || se != nil {
+			t.Fatal(ce, se)
+		}
+		if string(p.early) != "GET / HTTP/1.1" || p.s.EarlyData() != EarlyAccepted || p.s.EarlyReason() != ReasonAccepted ||
+			p.c.EarlyData() != EarlyAccepted || p.s.TicketAgeSkew() != 0 {
+			t.Errorf("early %q; server %v, %v; client %v; skew %v", p.early, p.s.EarlyData(), p.s.EarlyReason(), p.c.EarlyData(), p.s.TicketAgeSkew())
+		}
+		if more := p.sessions(t); len(more) != 1 || more[0].MaxEarlyData == 0 {
+			t.Errorf("tickets: %+v", more)
+		}
+	}
+}
+
+// All the ways in which a server refuses early data, and goes on.
+func TestServerEarlyDataRefused(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		reason  EarlyReason
+		resumed bool
+		age     time.Duration // stated by the client; the server sees 1 s
+		change  func(*ServerConfig, *Config)
+	}{
+		{"disabled", ReasonDisabled, true, time.Second, func(s *ServerConfig, c *Config) { s.MaxEarlyData = 0 }},
+		{"other keys", ReasonSessionNotResumed, false, time.Second, func(s *ServerConfig, c *Config) { s.TicketKeys.Set([32]byte{1}) }},
+		{"no PSK", ReasonSessionNotResumed, false, time.Second, func(s *ServerConfig, c *Config) { s.TicketKeys = new(TicketKeys) }},
+		{"other suite", ReasonSessionNotResumed, false, time.Second, func(s *ServerConfig, c *Config) { s.CipherSuites = []uint16{tls.TLS_AES_256_GCM_SHA384} }},
+		{"ALPN", ReasonALPNMismatch, true, time.Second, func(s *ServerConfig, c *Config) { s.NextProtos = []string{"http/1.1"} }},
+		{"ALPN gone", ReasonALPNMismatch, true, time.Second, func(s *ServerConfig, c *Config) { s.NextProtos = nil }},
+		{"retry", ReasonHelloRetryRequest, true, time.Second, func(s *ServerConfig, c *Config) { s.Groups = []tls.CurveID{tls.CurveP384} }},
+		{"too old", ReasonTicketAgeSkew, true, 11*time.Second + time.Millisecond, func(s *ServerConfig, c *Config) {}},
+		{"too new", ReasonTicketAgeSkew, true, 0, func(s *ServerConfig, c *Config) { s.FreshnessWindow = 999 * time.Millisecond }},
+		{"start", ReasonReplayed, true, time.Second, func(s *ServerConfig, c *Config) {
+			s.AntiReplay = NewReplayRegister(testTime.Add(time.Millisecond), 10)
+		}},
+		{"full", ReasonReplayed, true, time.Second, func(s *ServerConfig, c *Config) {
+			r := NewReplayRegister(testTime, 1)
+			for i := range byte(2) {
+				r.Use([32]byte{i}, testTime, testTime, testTime.Add(time.Minute))
+			}
+			s.AntiReplay = r
+		}},
+	} {
+		for _, chunk := range []int{0, 1} {
+			cfg, client, _ := serverSetup(t)
+			allowEarlyData(cfg)
+			client.NextProtos, cfg.NextProtos = []string{"h2", "http/1.1"}, []string{"h2"}
+			session := firstSession(t, cfg, client)
+			c.change(cfg, client)
+			p := newPair(t, cfg, resume(client, session, c.age, true), strings.Repeat("GET / HTTP/1.1", 1000))
+			p.now, p.chunk = testTime.Add(time.Second), chunk
+			if ce, se := p.run(); ce != nil || se != nil {
+				t.Errorf("%s: %v, %v", c.name, ce, se)
+				continue
+			}
+			if p.early != nil || p.s.EarlyData() != EarlyRejected || p.s.EarlyReason() != c.reason || p.c.EarlyData() != EarlyRejected ||
+				p.s.ConnectionState().DidResume != c.resumed {
+				t.Errorf("%s: early %d bytes, server %v, %v, client %v, resumed %v", c.name, len(p.early),
+					p.s.EarlyData(), p.s.EarlyReason(), p.c.EarlyData(), p.s.ConnectionState().DidResume)
+			}
+			if p.c.ConnectionState().HelloRetryRequest != (c.name == "retry") {
+				t.Errorf("%s: retried", c.name)
+			}
+			p.sessions(t)
+		}
+	}
+}
+
+// RFC 8446, section 8: a hello that is replayed carries no early data the
+// second time, whichever server with the same register it goes to.
+func TestServerReplay(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	allowEarlyData(cfg)
+	session := firstSession(t, cfg, client)
+	first := newPair(t, cfg, resume(client, session, time.Second, true), "transfer")
+	first.now = testTime.Add(time.Second)
+	flight := first.c.AppendOutput(nil)
+	for i, after := range []time.Duration{0, 0, time.Second, 9 * time.Second, 12 * time.Second, time.Hour} {
+		s, err := NewServer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Feed(flight)
+		p := &pair{s: s, now: first.now.Add(after)}
+		if err := p.nextServer(); err != nil {
+			t.Fatal(err)
+		}
+		if accepted := i == 0; (s.EarlyData() == EarlyAccepted) != accepted || (string(p.early) == "transfer") != accepted {
+			t.Errorf("time %d, after %v: %v, %q", i, after, s.EarlyReason(), p.early)
+		}
+	}
+}
+
+// A key that came from outside may have been in use before this process: early
+// data is refused for one window after the start.
+func TestServerStart(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	cfg.TicketKeys.Set([32]byte{1}) // as it was before a restart, too
+	allowEarlyData(cfg)
+	for _, c := range []struct {
+		after  time.Duration
+		status EarlyStatus
+	}{{defaultFreshnessWindow - time.Millisecond, EarlyRejected}, {defaultFreshnessWindow, EarlyAccepted}} {
+		session := firstSession(t, cfg, client)
+		p := newPair(t, cfg, resume(client, session, c.after, true), "x")
+		p.now = testTime.Add(c.after)
+		if ce, se := p.run(); ce != nil || se != nil || p.s.EarlyData() != c.status {
+			t.Errorf("%v after the start: %v, %v, %v (%v)", c.after, ce, se, p.s.EarlyData(), p.s.EarlyReason())
+		}
+	}
+}
+
+// Section 4.2.10: more early data than the ticket allows is fatal, and so is
+// more to skip than that.
+func TestServerTooMuchEarlyData(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		extra int
+		keys  bool
+		fault Fault
+	}{
+		{"accepted", 0, false, 0},
+		{"one byte more", 1, false, FaultTooMuchEarlyData},
+		{"skipped", 0, true, 0},
+		{"skipped, far more", 4096, true, FaultTooMuchEarlyData},
+	} {
+		cfg, client, _ := serverSetup(t)
+		allowEarlyData(cfg)
+		session := firstSession(t, cfg, client)
+		liar := *session
+		liar.MaxEarlyData += uint32(c.extra)
+		if c.keys {
+			cfg.TicketKeys.Rotate(rand.Reader, testTime, 0)
+		}
+		p := newPair(t, cfg, resume(client, &liar, 0, true), strings.Repeat("x", int(liar.MaxEarlyData)))
+		_, err := p.run()
+		if c.fault == 0 && err != nil || c.fault != 0 && !errors.Is(err, c.fault) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestReplayRegister(t *testing.T) {
+	at := func(s int) time.Time { return testTime.Add(time.Duration(s) * time.Second) }
+	r := NewReplayRegister(testTime, 4) // 2 generations of 2
+	use := func(id byte, now int) bool { return r.Use([32]byte{id}, at(now), at(now), at(now+10)) }
+	if r.Use([32]byte{9}, testTime, testTime.Add(-1), at(10)) {
+		t.Error("a span before the start")
+	}
+	for i, step := range []struct {
+		id   byte
+		now  int
+		want bool
+	}{
+		{1, 0, true}, {1, 0, false}, {2, 1, true}, {3, 2, true}, {1, 3, false}, {4, 4, true}, {2, 5, false},
+		{5, 6, false},                 // full, and none is over
+		{5, 12, true}, {4, 12, false}, // 1 and 2 were over at 11
+		{6, 13, true}, {7, 14, false}, {7, 30, true}, {5, 30, true}, // all were over
+	} {
+		if got := use(step.id, step.now); got != step.want {
+			t.Errorf("step %d: id %d at %d s: %v", i, step.id, step.now, got)
+		}
+		if n := len(r.current) + len(r.previous); n > 4 {
+			t.Fatalf("%d uses are held", n)
+		}
+	}
+}

@@ -18,12 +18,12 @@ import (
 
 // credentials are the files that servers and clients are configured with.
 type credentials struct {
-	dir        string
-	ca         string
-	cert, key  string // the server's
-	both       string // certificate and key in one file, as HAProxy wants it
-	user, ukey string // a client's
-	big, bkey  string // a client's, so big that a ticket with it in it does not fit a SYN
+	dir           string
+	ca            string
+	cert, key     string // the server's
+	both          string // certificate and key in one file, as HAProxy wants it
+	user, userKey string // a client's
+	big, bigKey   string // a client's, so big that a ticket with it in it does not fit a SYN
 }
 
 func newCredentials(t *testing.T) *credentials {
@@ -59,12 +59,12 @@ func newCredentials(t *testing.T) *credentials {
 		return c.write(t, name+".pem", certificatePEM(der)), c.write(t, name+".key", keyPEM)
 	}
 	c.cert, c.key = issue("server", serverName)
-	c.user, c.ukey = issue("user", "user.test")
+	c.user, c.userKey = issue("user", "user.test")
 	var names []string
 	for i := range 40 {
 		names = append(names, fmt.Sprintf("%s-%d.test", strings.Repeat("n", 40), i))
 	}
-	c.big, c.bkey = issue("big", names...)
+	c.big, c.bigKey = issue("big", names...)
 	c.both = c.write(t, "both.pem", append(read(t, c.cert), read(t, c.key)...))
 	return c
 }

@@ -3,7 +3,6 @@ package interop
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"os"
@@ -18,12 +17,6 @@ import (
 	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
-// bodySize is the size of every response: bigger than any record of a handshake, small enough for one record and one
-// initial congestion window.
-const bodySize = 5000
-
-var body = strings.Repeat("What did the server say to the client? ", bodySize)[:bodySize]
-
 // nginx is an nginx in the lab and what its configuration depends on.
 type nginx struct {
 	t    *testing.T
@@ -31,15 +24,9 @@ type nginx struct {
 	cred *credentials
 	*server
 
-	Dir           string
-	Cert, Key, CA string
-	NoEarly       bool
-	Curve         string // ssl_ecdh_curve
-	Protocols     string // ssl_protocols
-	VerifyClient  string // ssl_verify_client
-	NoTickets     bool
-	TicketKey     string // a file, or "" for a key of the process
-	BackendSocket string
+	settings
+	Dir, Cert, Key, CA, TicketKey string
+	Backend                       string // a Unix socket
 }
 
 // nginxConfig has two servers: the one under test answers GET itself and passes the rest on to the second one, so that bodies are read and
@@ -52,8 +39,8 @@ pid {{.Dir}}/nginx.pid;
 error_log {{.Dir}}/error.log info;
 events { worker_connections 64; }
 http {
-	log_format delivered escape=json '{"early":"$ssl_early_data","request":"$request","length":$request_length,'
-		'"body":"$request_body","reused":"$ssl_session_reused","protocol":"$ssl_protocol"}';
+	map $ssl_early_data $early { default $ssl_early_data; "" 0; }
+	log_format delivered escape=json '{"request":"$request","body":"$request_body","length":$request_length,"early":"$early"}';
 	client_body_temp_path {{.Dir}}/body;
 	proxy_temp_path {{.Dir}}/proxy;
 	fastcgi_temp_path {{.Dir}}/fastcgi;
@@ -68,19 +55,18 @@ http {
 		access_log {{.Dir}}/access.log delivered;
 		ssl_certificate {{.Cert}};
 		ssl_certificate_key {{.Key}};
-		ssl_protocols {{if .Protocols}}{{.Protocols}}{{else}}TLSv1.2 TLSv1.3{{end}};
+		ssl_protocols TLSv1.2 {{if not .TLS12}}TLSv1.3{{end}};
 		ssl_early_data {{if .NoEarly}}off{{else}}on{{end}};
 		{{if .Curve}}ssl_ecdh_curve {{.Curve}};{{end}}
-		{{if .VerifyClient}}ssl_verify_client {{.VerifyClient}}; ssl_client_certificate {{.CA}};{{end}}
-		{{if .NoTickets}}ssl_session_tickets off;{{end}}
-		{{if .TicketKey}}ssl_session_ticket_key {{.TicketKey}};{{end}}
+		{{if .Verify}}ssl_verify_client {{if eq .Verify "required"}}on{{else}}{{.Verify}}{{end}}; ssl_client_certificate {{.CA}};{{end}}
+		{{if .KeepTickets}}ssl_session_ticket_key {{.TicketKey}};{{end}}
 		location / {
-			if ($request_method != GET) { proxy_pass http://unix:{{.BackendSocket}}; }
+			if ($request_method != GET) { proxy_pass http://unix:{{.Backend}}; }
 			try_files /page.txt =404;
 		}
 	}
 	server {
-		listen unix:{{.BackendSocket}};
+		listen unix:{{.Backend}};
 		access_log off;
 		error_page 405 =200 /page.txt;
 		location / { try_files /page.txt =404; }
@@ -88,36 +74,31 @@ http {
 }
 `))
 
-// startNginx starts nginx after change has adapted its configuration.
-func startNginx(t *testing.T, lab *netlab.Lab, change func(*nginx)) *nginx {
+// startNginx starts nginx after change has adapted its settings.
+func startNginx(t *testing.T, lab *netlab.Lab, change func(*settings)) *nginx {
 	t.Helper()
 	need(t, "nginx")
 	cred := newCredentials(t)
-	// A Unix socket's path must be short.
-	dir, err := os.MkdirTemp("", "nginx")
+	dir, err := os.MkdirTemp("", "nginx") // shorter than t.TempDir: it has a Unix socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	n := &nginx{t: t, lab: lab, cred: cred, Dir: dir, Cert: cred.cert, Key: cred.key, CA: cred.ca, BackendSocket: filepath.Join(dir, "backend")}
+	n := &nginx{t: t, lab: lab, cred: cred, Dir: dir, Cert: cred.cert, Key: cred.key, CA: cred.ca, Backend: filepath.Join(dir, "backend")}
 	if err := os.WriteFile(filepath.Join(dir, "page.txt"), []byte(body), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	n.keepTickets()
+	n.TicketKey = cred.write(t, "ticket.key", randomKey())
 	if change != nil {
-		change(n)
+		change(&n.settings)
 	}
 	n.start()
 	return n
 }
 
-// keepTickets makes a new ticket key that outlives a restart.
-func (n *nginx) keepTickets() {
-	n.t.Helper()
-	key := make([]byte, 80)
-	rand.Read(key)
-	n.TicketKey = n.cred.write(n.t, "ticket.key", key)
-}
+func (n *nginx) credentials() *credentials { return n.cred }
+
+func (n *nginx) earlyTurns() int { return 1 }
 
 // configure writes the configuration file and returns its path.
 func (n *nginx) configure() string {
@@ -135,16 +116,16 @@ func (n *nginx) configure() string {
 
 func (n *nginx) start() {
 	n.t.Helper()
-	os.Remove(n.BackendSocket)
+	os.Remove(n.Backend)
 	n.server = serve(n.t, n.lab, func(ctx context.Context) *exec.Cmd {
 		return n.lab.Server.Command(ctx, "nginx", "-p", n.Dir, "-c", n.configure(), "-e", filepath.Join(n.Dir, "error.log"))
 	})
 }
 
-// reload lets nginx read another configuration, and returns when the workers with the old one are gone.
-func (n *nginx) reload(change func()) {
+// change lets nginx reload its configuration, and returns when the worker with the old one is gone.
+func (n *nginx) change(change func(*settings)) {
 	n.t.Helper()
-	change()
+	change(&n.settings)
 	n.configure()
 	gone := func() int {
 		return strings.Count(string(read(n.t, filepath.Join(n.Dir, "error.log"))), "exited with code 0")
@@ -160,15 +141,13 @@ func (n *nginx) reload(change func()) {
 	n.t.Fatal("nginx did not reload")
 }
 
-// restart starts nginx anew with another configuration. The kernel's Fast Open key stays, and with it the clients' cookies.
-func (n *nginx) restart(change func()) {
+// restart starts nginx anew. The kernel's Fast Open key stays, and with it the clients' cookies.
+func (n *nginx) restart() {
 	n.t.Helper()
 	n.stop()
-	change()
 	n.start()
 }
 
-// check stops nginx and compares its log with what clients sent.
 func (n *nginx) check(users ...*user) {
 	n.t.Helper()
 	n.stop()
@@ -184,11 +163,7 @@ func (n *nginx) check(users ...*user) {
 		}
 		log = append(log, d)
 	}
-	var sent []*answer
-	for _, u := range users {
-		sent = append(sent, u.sent...)
-	}
-	checkDelivered(n.t, log, sent)
+	checkDelivered(n.t, log, users)
 	if n.t.Failed() {
 		errorLog, _ := os.ReadFile(filepath.Join(n.Dir, "error.log"))
 		n.t.Logf("nginx's logs:\n%s\n%s", b, errorLog)

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,51 +125,4 @@ func listening(number int) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// delivered is a request as the server's application saw it.
-type delivered struct {
-	Early    string `json:"early"`    // "1" if it came as early data
-	Request  string `json:"request"`  // the request line
-	Length   int    `json:"length"`   // bytes of the request
-	Body     string `json:"body"`     // its body
-	Reused   string `json:"reused"`   // "r" if the session was resumed
-	Protocol string `json:"protocol"` // "TLSv1.3"
-}
-
-// checkDelivered compares what the application saw with what was sent: every request exactly once, every byte of it.
-func checkDelivered(t *testing.T, log []delivered, sent []*answer) {
-	t.Helper()
-	for _, a := range sent {
-		line := a.order.Method + " " + a.order.Path + " HTTP/1.1"
-		of := slices.DeleteFunc(slices.Clone(log), func(d delivered) bool { return d.Request != line })
-		if len(of) != 1 {
-			t.Errorf("%s: %q reached the application %d times, want once: %+v", a.order.Way, line, len(of), of)
-			continue
-		}
-		d, early := of[0], "0"
-		if a.Early.Accepted {
-			early = "1"
-		}
-		if d.Body != a.order.Body || a.order.Way != netHTTP && d.Length != len(a.order.request()) {
-			t.Errorf("%s: the application got %d bytes with the body %q, want %d with %q", line, d.Length, d.Body, len(a.order.request()), a.order.Body)
-		}
-		if cmpEarly(d.Early) != early {
-			t.Errorf("%s: early data according to the server %q, to the client %q", line, d.Early, early)
-		}
-		if a.order.Method != "GET" && cmpEarly(d.Early) != "0" {
-			t.Errorf("%s was early", line)
-		}
-	}
-	if len(log) != len(sent) {
-		t.Errorf("the application saw %d requests, %d were made: %+v", len(log), len(sent), log)
-	}
-}
-
-// cmpEarly maps what servers write for "no" to "0".
-func cmpEarly(s string) string {
-	if s == "" || s == "-" {
-		return "0"
-	}
-	return s
 }

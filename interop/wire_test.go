@@ -27,7 +27,9 @@ type user struct {
 	id   string // no two users make the same requests
 	n    int
 	sent []*answer // all requests so far
-	big  int       // see response
+
+	big   int // see response
+	early int // round trips of a response to early data
 }
 
 // newUser starts a client process that talks to the server at ip.
@@ -55,14 +57,14 @@ func newUser(t *testing.T, lab *netlab.Lab, ip string, p profile) *user {
 		}
 	})
 	id := strconv.Itoa(cmd.Process.Pid)
-	return &user{t: t, lab: lab, id: id, addr: net.JoinHostPort(ip, port), in: json.NewEncoder(stdin), out: json.NewDecoder(stdout), big: bodySize}
+	return &user{t: t, lab: lab, id: id, addr: net.JoinHostPort(ip, port), in: json.NewEncoder(stdin), out: json.NewDecoder(stdout), big: bodySize, early: 1}
 }
 
 // An exchange is a request with its answer and its packets.
 type exchange struct {
 	*answer
 	conns []netlab.Conn // more than one after a redial
-	big   int
+	user  *user
 }
 
 // get makes a GET request.
@@ -97,7 +99,7 @@ func (u *user) do(o order) *exchange {
 		u.t.Fatal(err)
 	}
 	u.sent = append(u.sent, a)
-	x := &exchange{a, packets.Conns(), u.big}
+	x := &exchange{a, packets.Conns(), u}
 	if a.Err != "" {
 		u.t.Errorf("%s %s: %s", o.Way, o.Path, a.Err)
 	} else if !o.Raw && (a.Status != 200 || a.Body != body) {
@@ -140,7 +142,7 @@ func (x *exchange) response() (netlab.Packet, bool) {
 	const header = 5
 	for i := 0; i+header <= len(stream); {
 		size := int(binary.BigEndian.Uint16(stream[i+3:]))
-		if stream[i] == 23 && size >= x.big {
+		if stream[i] == 23 && size >= x.user.big {
 			return from[i], true
 		}
 		i += header + size
@@ -194,7 +196,7 @@ func (x *exchange) want(t *testing.T, turns int, resumed bool) {
 // wantEarly checks that early data was accepted and that all that the client said before the response rode in the SYN.
 func (x *exchange) wantEarly(t *testing.T) {
 	t.Helper()
-	x.want(t, 1, true)
+	x.want(t, x.user.early, true)
 	if !x.Early.Offered || !x.Early.Accepted || x.Early.Bytes != len(x.order.request()) || x.Early.Resent != 0 {
 		t.Errorf("early data %+v (%s), want %d bytes accepted", x.Early, x.EarlyReason, len(x.order.request()))
 	}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/tlstfo/tlstfo/handshake"
+)
+
+// tokens returns the names that BoringSSL has for an error, each between colons
+// as the runner looks for them. Where one of our faults covers what are several
+// reasons there it has several.
+func tokens(err error) []string {
+	var names []string
+	var hook *hookError
+	var local *handshake.LocalError
+	var remote *handshake.RemoteError
+	switch {
+	case errors.As(err, &hook):
+		names = []string{hook.token}
+	case errors.As(err, &local):
+		names = faultTokens(local.Fault)
+	case errors.As(err, &remote):
+		names = alertTokens(remote)
+	}
+	for i, name := range names {
+		names[i] = ":" + name + ":"
+	}
+	return names
+}
+
+func faultTokens(f handshake.Fault) []string {
+	switch f {
+	case handshake.FaultUnexpectedMessage, handshake.FaultSecondHelloRetryRequest, handshake.FaultCertificateRequestWithPSK:
+		return []string{"UNEXPECTED_MESSAGE"}
+	case handshake.FaultUnexpectedRecord, handshake.FaultBadCCS:
+		return []string{"UNEXPECTED_RECORD", "INVALID_OUTER_RECORD_TYPE"}
+	case handshake.FaultDecode:
+		return []string{"DECODE_ERROR", "ERROR_PARSING_EXTENSION", "PARSE_TLSEXT", "CANNOT_PARSE_LEAF_CERT"}
+	case handshake.FaultBadCompression, handshake.FaultBadCertificateRequest, handshake.FaultBadKeyUpdate:
+		return []string{"DECODE_ERROR"}
+	case handshake.FaultBadRecordMAC, handshake.FaultPlaintextRecord, handshake.FaultEmptyInner:
+		return []string{"DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "BAD_DECRYPT"}
+	case handshake.FaultRecordOverflow:
+		return []string{"ENCRYPTED_LENGTH_TOO_LONG", "DATA_LENGTH_TOO_LONG"}
+	case handshake.FaultTooManyEmptyRecords, handshake.FaultTooManyCCS:
+		return []string{"TOO_MANY_EMPTY_FRAGMENTS"}
+	case handshake.FaultTooManyKeyUpdates:
+		return []string{"TOO_MANY_KEY_UPDATES"}
+	case handshake.FaultTooManyWarnings:
+		return []string{"TOO_MANY_WARNING_ALERTS"}
+	case handshake.FaultMessageTooLarge:
+		return []string{"EXCESSIVE_MESSAGE_SIZE"}
+	case handshake.FaultBadAlert:
+		return []string{"BAD_ALERT"}
+	case handshake.FaultAlertLevel:
+		return []string{"UNKNOWN_ALERT_TYPE"}
+	case handshake.FaultPartialMessage:
+		return []string{"EXCESS_HANDSHAKE_DATA"}
+	case handshake.FaultBadRecordVersion:
+		return []string{"WRONG_VERSION_NUMBER"}
+	case handshake.FaultBadVersion, handshake.FaultUnsupportedVersion, handshake.FaultBadSelectedVersion:
+		return []string{"UNSUPPORTED_PROTOCOL"}
+	case handshake.FaultDowngrade:
+		return []string{"TLS13_DOWNGRADE"}
+	case handshake.FaultBadSessionIDEcho:
+		return []string{"SERVER_ECHOED_INVALID_SESSION_ID"}
+	case handshake.FaultBadCipherSuite, handshake.FaultSuiteChangedAfterRetry:
+		return []string{"WRONG_CIPHER_RETURNED"}
+	case handshake.FaultUnsolicitedExtension, handshake.FaultForbiddenExtension, handshake.FaultUnexpectedEarlyData:
+		return []string{"UNEXPECTED_EXTENSION"}
+	case handshake.FaultDuplicateExtension:
+		return []string{"DUPLICATE_EXTENSION"}
+	case handshake.FaultMissingExtension:
+		return []string{"MISSING_KEY_SHARE", "DECODE_ERROR"}
+	case handshake.FaultBadGroup, handshake.FaultGroupChangedAfterRetry:
+		return []string{"WRONG_CURVE"}
+	case handshake.FaultUselessHelloRetryRequest:
+		return []string{"EMPTY_HELLO_RETRY_REQUEST", "WRONG_CURVE"}
+	case handshake.FaultVersionChangedAfterRetry:
+		return []string{"SECOND_SERVERHELLO_VERSION_MISMATCH"}
+	case handshake.FaultBadKeyShare:
+		return []string{"BAD_ECPOINT"}
+	case handshake.FaultBadPSKIndex:
+		return []string{"PSK_IDENTITY_NOT_FOUND"}
+	case handshake.FaultPSKSuiteMismatch:
+		return []string{"OLD_SESSION_PRF_HASH_MISMATCH"}
+	case handshake.FaultEarlyDataSuiteMismatch:
+		return []string{"CIPHER_MISMATCH_ON_EARLY_DATA"}
+	case handshake.FaultEarlyDataALPNMismatch:
+		return []string{"ALPN_MISMATCH_ON_EARLY_DATA"}
+	case handshake.FaultBadALPN:
+		return []string{"INVALID_ALPN_PROTOCOL"}
+	case handshake.FaultNoCertificate, handshake.FaultClientCertificateRequired:
+		return []string{"PEER_DID_NOT_RETURN_A_CERTIFICATE"}
+	case handshake.FaultCertificateVerification, handshake.FaultCertificateRejected:
+		return []string{"CERTIFICATE_VERIFY_FAILED"}
+	case handshake.FaultBadCertificateKeyUsage:
+		return []string{"KEY_USAGE_BIT_INCORRECT"}
+	case handshake.FaultUnsupportedCertificateKey:
+		return []string{"UNSUPPORTED_ALGORITHM"}
+	case handshake.FaultBadSignatureAlgorithm:
+		return []string{"WRONG_SIGNATURE_TYPE"}
+	case handshake.FaultBadSignature:
+		return []string{"BAD_SIGNATURE"}
+	case handshake.FaultBadFinished, handshake.FaultBadBinder:
+		return []string{"DIGEST_CHECK_FAILED"}
+	case handshake.FaultNoUsableClientCertificate, handshake.FaultNoSharedSignatureAlgorithm:
+		return []string{"NO_COMMON_SIGNATURE_ALGORITHMS"}
+	case handshake.FaultClientCertificateCallback:
+		return []string{"CERT_CB_ERROR"}
+	}
+	return nil
+}
+
+// alertTokens names alerts that the runner sends.
+func alertTokens(err *handshake.RemoteError) []string {
+	const decompressionFailure = 30
+	switch err.Alert {
+	case decompressionFailure:
+		return []string{"SSLV3_ALERT_DECOMPRESSION_FAILURE"}
+	case handshake.AlertHandshakeFailure:
+		if err.State == handshake.StateServerHello || err.State == handshake.StateServerHelloRetried {
+			return []string{"HANDSHAKE_FAILURE_ON_CLIENT_HELLO"}
+		}
+		return []string{"SSLV3_ALERT_HANDSHAKE_FAILURE"}
+	}
+	return nil
+}

@@ -219,7 +219,7 @@ func (t *attempt) settle(err error) {
 	}
 }
 
-// writeContext writes data to conn, bound by ctx, and leaves no deadline behind.
+// writeContext writes data, replayable as every flight is, to conn. It is bound by ctx and leaves no deadline behind.
 func writeContext(ctx context.Context, conn *net.TCPConn, data []byte) (int, error) {
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

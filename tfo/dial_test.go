@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"reflect"
@@ -276,8 +277,9 @@ func TestCancelDuringWrite(t *testing.T) {
 			defer close(ended)
 			if conn, err := l.Accept(); err == nil {
 				defer conn.Close()
+				io.ReadFull(conn, make([]byte, 64<<10)) // more than a SYN holds: the rest is being written
 				cancel()
-				<-over // nothing is read, so the rest cannot go out
+				<-over // nothing more is read, so it cannot all go out
 			}
 		}()
 		conn, info, err := (&Dialer{Disable: disable}).DialContext(ctx, "tcp", l.Addr().String(), onceWherePossible(make([]byte, 64<<20)))
@@ -285,11 +287,30 @@ func TestCancelDuringWrite(t *testing.T) {
 		if conn != nil || !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, %v", conn, err)
 		}
-		if a := info.Attempts[0]; a.Err == nil || a.Left != a.OnceLeft {
+		if a := info.Attempts[0]; a.Err == nil || !a.Left || !a.OnceLeft {
 			t.Errorf("%+v", a)
 		}
 		<-ended
 	}
+}
+
+// A context that ends just when the flight was written leaves no deadline on the connection.
+func TestNoDeadlineLeft(t *testing.T) {
+	address, got := sink(t, "tcp4", "127.0.0.1:0")
+	conn, _, err := new(Dialer).DialContext(t.Context(), "tcp", address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := writeContext(ctx, conn, []byte("x")); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if _, err := conn.Write([]byte("y")); err != nil {
+		t.Error(err)
+	}
+	conn.Close()
+	<-got
 }
 
 // A context that ends after the dial does not touch the connection.

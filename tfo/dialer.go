@@ -13,8 +13,8 @@ import (
 // ErrOnce ends a dial whose callback marked a flight Once although Attempt.MayOnce was false. Nothing of that flight was sent.
 var ErrOnce = errors.New("tfo: first flight is marked Once, but an earlier attempt may have sent such bytes")
 
-// Dialer dials TCP connections with initial data. The zero value works. It is safe for concurrent use and must not be copied
-// or changed after first use.
+// Dialer dials TCP connections with initial data. The zero value works. It is safe for concurrent use and must not be changed
+// after first use.
 type Dialer struct {
 	// NetDialer says how to dial: Timeout, Deadline, LocalAddr, Resolver, KeepAlive, KeepAliveConfig, Control, ControlContext and Cancel
 	// mean what they mean there; nil is the zero net.Dialer. Addresses are tried one after the other, so FallbackDelay
@@ -71,7 +71,7 @@ type dialing struct {
 	right          onceRight
 }
 
-// inTurn is the policy: one address after the other, each with its share of the time that is left.
+// inTurn is the policy: one address after the other, each with its share of the time that is left. Every attempt may send its own replayable flight.
 func (d *dialing) inTurn(ctx context.Context, addrs []netip.AddrPort, info *Info) (*net.TCPConn, error) {
 	var errs attemptErrors
 	for i, addr := range addrs {

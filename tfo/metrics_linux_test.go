@@ -136,6 +136,24 @@ func TestMetricsOfTheKernel(t *testing.T) {
 	}
 }
 
+// The kernel remembers the round-trip time of connections that were closed.
+func TestRTT(t *testing.T) {
+	fastOpenTest(t)
+	host := fresh4()
+	address, got := sink(t, "tcp", host+":0")
+	d := new(Dialer)
+	cookieFor(t, d, address, got)
+	for range 200 {
+		if m, err := queryMetrics(netip.Addr{}, netip.MustParseAddr(host)); err != nil || m.rtt > 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if info, _ := dialSink(t, d, "tcp", address, []byte("x"), got); info.Won.RTT <= 0 || info.Won.RTT > maxRTT {
+		t.Errorf("round-trip time %v", info.Won.RTT)
+	}
+}
+
 func BenchmarkSurvey(b *testing.B) {
 	inNetns(b)
 	d := &dialing{dialer: new(Dialer)}

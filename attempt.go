@@ -44,6 +44,9 @@ type room struct {
 // what may be early, chooses the hello that fits, and seals the early data. What
 // it seals is replayable: plan.early has nothing else.
 func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
+	if c.dialer.testRoom != nil {
+		c.dialer.testRoom(&r)
+	}
 	t := &attempt{}
 	t.info.Early.Broken = p.broken
 	session, chains, why := c.takeSession(p)

@@ -64,14 +64,13 @@ func (s *shaking) exchange() error {
 	for {
 		ev, err := engine.Next(time.Now())
 		s.out.beforeHello = s.out.beforeHello && !heardServer(engine.State(), err)
+		s.out.accepted = engine.EarlyData() == handshake.EarlyAccepted
 		if err != nil {
 			s.raw.SetWriteDeadline(time.Now().Add(alertTimeout))
 			s.raw.Write(engine.AppendOutput(nil)) // the alert, if there is one
 			return err
 		}
 		switch ev.Kind {
-		case handshake.EventEarlyAccepted:
-			s.out.accepted = true
 		case handshake.EventEarlyRejected:
 			s.t.info.Early.Reason = rejection(ev.Reason)
 		case handshake.EventHandshakeComplete:

@@ -102,6 +102,8 @@ type Dialer struct {
 	clock        clock
 	lingers      lingers
 	buffers      sync.Pool // *[]byte for outgoing records
+
+	testRoom func(*room) // tests only: a path with a cookie
 }
 
 const (

@@ -1,0 +1,187 @@
+package tlstfo
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tlstfo/tlstfo/handshake"
+	"github.com/tlstfo/tlstfo/internal/testpeer"
+)
+
+// TestIdentityAtResumption: before any early byte leaves, the stored identity must
+// hold today. Where it does not, the ticket is dropped and the handshake is a full one.
+func TestIdentityAtResumption(t *testing.T) {
+	no := errors.New("no")
+	for name, k := range map[string]struct {
+		change func(*tls.Config)
+		err    error // of the full handshake that follows
+		early  bool
+	}{
+		"unchanged":      {func(*tls.Config) {}, nil, true},
+		"other roots":    {func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }, x509.UnknownAuthorityError{}, false},
+		"expired by now": {func(c *tls.Config) { c.Time = func() time.Time { return time.Now().Add(48 * time.Hour) } }, x509.CertificateInvalidError{}, false},
+		"VerifyConnection says no to the prediction": {func(c *tls.Config) {
+			c.VerifyConnection = func(s tls.ConnectionState) error {
+				if s.DidResume && !s.HandshakeComplete {
+					return no
+				}
+				return nil
+			}
+		}, nil, false},
+	} {
+		o := newOrigin(t)
+		d := o.dialer()
+		o.prime(t, d)
+		d2 := &Dialer{TLSConfig: o.config(), Sessions: d.own}
+		k.change(d2.TLSConfig)
+		c, err := d2.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		err = c.Handshake()
+		if k.err != nil {
+			var v *tls.CertificateVerificationError
+			if !errors.As(err, &v) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if info := c.Info().Early; info.Offered {
+				t.Errorf("%s: %+v", name, info)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		finish(t, c, "x")
+		if v := o.onlyVisit(t); (v.early() == "x") != k.early || v.info.State.DidResume != k.early {
+			t.Errorf("%s: early %q, resumed %v", name, v.early(), v.info.State.DidResume)
+		}
+	}
+}
+
+// TestVerifyConnectionStates: VerifyConnection is asked on every handshake, and
+// sees what crypto/tls would show; VerifyPeerCertificate on full ones only.
+func TestVerifyConnectionStates(t *testing.T) {
+	o := newOrigin(t)
+	o.Update(func(c *handshake.ServerConfig) { c.NextProtos = []string{"p"} })
+	d := o.dialer()
+	d.TLSConfig.NextProtos = []string{"p"}
+	d.Partition = "mine" // VerifyPeerCertificate alone would keep the sessions private
+	var states []tls.ConnectionState
+	peers := 0
+	d.TLSConfig.VerifyConnection = func(s tls.ConnectionState) error { states = append(states, s); return nil }
+	d.TLSConfig.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { peers++; return nil }
+	o.prime(t, d)
+	c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c, "x")
+	if len(states) != 3 || peers != 1 {
+		t.Fatalf("VerifyConnection was asked %d times, VerifyPeerCertificate %d times", len(states), peers)
+	}
+	for i, s := range states {
+		if s.DidResume != (i > 0) || s.Version != tls.VersionTLS13 || s.NegotiatedProtocol != "p" || len(s.PeerCertificates) == 0 ||
+			len(s.VerifiedChains) == 0 || s.ServerName != "test.example" || s.CipherSuite == 0 {
+			t.Errorf("state %d: %+v", i, s)
+		}
+	}
+}
+
+// TestPartition: whose checks differ does not get the sessions.
+func TestPartition(t *testing.T) {
+	o := newOrigin(t)
+	shared := NewSessionCache(0)
+	dialer := func(partition string, change func(*tls.Config)) *Dialer {
+		d := &Dialer{TLSConfig: o.config(), Sessions: shared, Partition: partition}
+		if change != nil {
+			change(d.TLSConfig)
+		}
+		return d
+	}
+	skip := func(c *tls.Config) { c.InsecureSkipVerify = true }
+	get := func(c *tls.Config) {
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }
+	}
+	cert, _ := o.ca.Issue("client.example")
+	with := func(c *tls.Config) { c.Certificates = []tls.Certificate{cert} }
+	for name, k := range map[string]struct {
+		from, to *Dialer
+		resumed  bool
+	}{
+		"the same":                         {dialer("", nil), dialer("", nil), true},
+		"the same name, spelled otherwise": {dialer("", nil), dialer("", func(c *tls.Config) { c.ServerName = "TEST.example." }), true},
+		"another partition":                {dialer("a", nil), dialer("b", nil), false},
+		"unverified to verifying":          {dialer("", skip), dialer("", nil), false},
+		"unverified to unverified":         {dialer("", skip), dialer("", skip), false},
+		"unverified in one partition":      {dialer("c", skip), dialer("c", skip), true},
+		"a client certificate":             {dialer("", nil), dialer("", with), false},
+		"the same client certificate":      {dialer("", with), dialer("", with), true},
+		"GetClientCertificate":             {dialer("d", get), dialer("d", get), false},
+		"other protocols":                  {dialer("", nil), dialer("", func(c *tls.Config) { c.NextProtos = []string{"p"} }), false},
+		"another name":                     {dialer("e", skip), dialer("e", func(c *tls.Config) { c.InsecureSkipVerify, c.ServerName = true, "other.example" }), false},
+		"tickets disabled":                 {dialer("", nil), dialer("", func(c *tls.Config) { c.SessionTicketsDisabled = true }), false},
+	} {
+		o.prime(t, k.from)
+		c, err := k.to.Dial("tcp", o.addr)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := c.(*Conn).Info().Resumed; got != k.resumed {
+			t.Errorf("%s: resumed %v", name, got)
+		}
+		c.Close()
+		k.to.Flush(t.Context())
+		o.visit(t)
+		// What is left must not serve the next case.
+		for shared.Take(sessionKey(k.to.Partition, o.addr, k.to.TLSConfig)) != nil {
+		}
+		for shared.Take(sessionKey(k.from.Partition, o.addr, k.from.TLSConfig)) != nil {
+		}
+	}
+}
+
+// TestUnverifiedSession: a session without a verified chain is of no use to
+// who verifies, even from a cache that hands it out.
+func TestUnverifiedSession(t *testing.T) {
+	o, evil := newOrigin(t), newOrigin(t)
+	d := &Dialer{TLSConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "test.example"}, Sessions: NewSessionCache(0), Partition: "p"}
+	evil.prime(t, d)
+	stolen := d.Sessions.Take(sessionKey("p", evil.addr, d.TLSConfig))
+	if stolen == nil {
+		t.Fatal("no session")
+	}
+	d2 := o.dialer()
+	d2.init()
+	d2.own.Put(sessionKey("", o.addr, d2.TLSConfig), stolen)
+	c, err := d2.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c, "x")
+	if info := c.Info(); info.Early.Reason != EarlyIdentity || info.Resumed || info.Early.Offered {
+		t.Errorf("%+v", info)
+	}
+}
+
+// TestClock: a ticket whose age is in doubt is resumed without early data.
+func TestClock(t *testing.T) {
+	o := newOrigin(t)
+	d := o.dialer()
+	o.prime(t, d)
+	boot := stamp{wall: time.Now().Add(time.Minute), boot: time.Second, bootID: "another"}
+	d.clock.read = func() stamp { return boot }
+	c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c, "x")
+	if info := c.Info(); info.Early.Reason != EarlyClock || !info.Resumed {
+		t.Errorf("%+v", info)
+	}
+	o.Set(testpeer.Knobs{})
+}

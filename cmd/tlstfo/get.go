@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"time"
 
@@ -169,8 +170,9 @@ func get(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
+	const endless = math.MaxInt64 // -timeout ends the requests, and nothing else does
 	c := &client{
-		dialer: &tlstfo.Dialer{TLSConfig: config, NoFastOpen: o.tfo == "never", Timeout: o.timeout},
+		dialer: &tlstfo.Dialer{TLSConfig: config, NoFastOpen: o.tfo == "never", Timeout: endless},
 		addr:   req.addr,
 		early:  o.early == "auto" && req.replayable,
 	}

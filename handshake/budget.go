@@ -10,8 +10,8 @@ const (
 	maxWarnings     = 4  // user_canceled alerts, in a row
 
 	// maxMessageLen bounds a handshake message, and with it what a peer can
-	// make us hold before it is authenticated. A certificate chain is the
-	// largest honest one.
+	// make us hold before it is authenticated, unless the Config has another
+	// bound. A certificate chain is the largest honest one.
 	maxMessageLen = 64 << 10
 )
 

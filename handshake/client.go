@@ -80,7 +80,7 @@ func NewClient(cfg *Config) (*Client, error) {
 	if cfg.RequirePSK && cfg.Session == nil {
 		return nil, errors.New("tls: RequirePSK without a Session")
 	}
-	var builder Builder = compactHello{}
+	var builder Builder = CompactHello{}
 	if cfg.Hello != nil {
 		builder = cfg.Hello
 	}
@@ -93,7 +93,7 @@ func NewClient(cfg *Config) (*Client, error) {
 		return nil, errors.New("tls: the Builder made a malformed ClientHello")
 	}
 	c := &Client{cfg: cfg, keys: hello.Keys, hello: view}
-	c.state, c.allowCCS = StateServerHello, true
+	c.state, c.allowCCS, c.messageLimit = StateServerHello, true, cfg.MaxMessageLen
 	if err := c.firstHello(); err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (c *Client) handle(msg []byte, now time.Time) Fault {
 	case step{StateServerHello, typeServerHello}, step{StateServerHelloRetried, typeServerHello}:
 		return c.serverHello(msg, body)
 	case step{StateEncryptedExtensions, typeEncryptedExtensions}:
-		return c.encryptedExtensions(msg, body, now)
+		return c.encryptedExtensions(msg, body)
 	case step{StateCertificateOrRequest, typeCertificateRequest}:
 		return c.certificateRequest(msg, body)
 	case step{StateCertificateOrRequest, typeCertificate}, step{StateCertificate, typeCertificate}:

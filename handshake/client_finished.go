@@ -13,6 +13,13 @@ func (c *Client) finished(msg []byte, body cryptobyte.String, now time.Time) Fau
 	if !hmac.Equal(c.suite.finished(c.reader.secret, c.transcriptSum()), body) {
 		return FaultBadFinished
 	}
+	if c.info.resumed {
+		// The caller knows by now what became of early data. A full handshake
+		// asked when the certificate came.
+		if fault := c.verifyConnection(); fault != 0 {
+			return fault
+		}
+	}
 	c.transcript.Write(msg)
 	master := c.handshake.master()
 	sum := c.transcriptSum()

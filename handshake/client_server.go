@@ -9,7 +9,7 @@ import (
 
 // encryptedExtensions handles EncryptedExtensions (section 4.3.1), which
 // decides on early data.
-func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String, now time.Time) Fault {
+func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String) Fault {
 	exts, fault := parseEncryptedExtensions(body)
 	if fault != 0 {
 		return fault
@@ -36,7 +36,7 @@ func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String, now tim
 			accepted = true
 		case extStatusRequest, extSignatureAlgorithms, extSignatureAlgorithmsCert, extSCT, extKeyShare, extPreSharedKey,
 			extPSKModes, extCookie, extSupportedVersions, extCertificateAuthorities, extPadding:
-			return FaultForbiddenExtension // section 4.2
+			return FaultUnsolicitedExtension // section 4.2: not in this message
 		}
 		// Others were asked for by the Builder and change nothing here.
 	}
@@ -44,12 +44,11 @@ func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String, now tim
 		return fault
 	}
 	c.transcript.Write(msg)
-	if !c.info.resumed {
-		c.state = StateCertificateOrRequest
-		return 0
+	c.state = StateCertificateOrRequest
+	if c.info.resumed {
+		c.state = StateFinished
 	}
-	c.state = StateFinished
-	return c.verifyConnection()
+	return 0
 }
 
 // selectALPN takes the server's protocol (RFC 7301, section 3.1).

@@ -3,6 +3,7 @@ package handshake
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -22,7 +23,7 @@ func (c *Client) serverHello(msg []byte, body cryptobyte.String) Fault {
 	case !bytes.Equal(h.sessionID, c.hello.sessionID):
 		return FaultBadSessionIDEcho // section 4.1.3
 	case h.compression != 0:
-		return FaultBadCompression // section 4.1.3
+		return c.because(FaultDecode, errCompression) // section 4.1.3
 	case h.isRetry() && c.retried:
 		return FaultSecondHelloRetryRequest // section 4.1.4
 	case suite == nil || !c.hello.offersSuite(h.suite):
@@ -38,6 +39,8 @@ func (c *Client) serverHello(msg []byte, body cryptobyte.String) Fault {
 	c.transcript.Write(msg)
 	return c.keyExchange(&h)
 }
+
+var errCompression = errors.New("tls: the server selected a compression method")
 
 // checkVersion checks that the server speaks TLS 1.3 (sections 4.1.3 and
 // 4.2.1).

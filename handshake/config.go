@@ -34,8 +34,10 @@ type Config struct {
 	// means those of crypto/tls.
 	SignatureAlgorithms []tls.SignatureScheme
 
-	RootCAs               *x509.CertPool
-	InsecureSkipVerify    bool
+	RootCAs            *x509.CertPool
+	InsecureSkipVerify bool
+	// An error of VerifyPeerCertificate, VerifyConnection or
+	// GetClientCertificate that wraps a tls.AlertError chooses the alert.
 	VerifyPeerCertificate func(rawCerts [][]byte, verifiedChains [][]*x509.Certificate) error
 	VerifyConnection      func(tls.ConnectionState) error
 	// Time is the clock of certificate verification; nil means the time given
@@ -71,6 +73,11 @@ type Config struct {
 	// it compatibility mode (section D.4): 32 bytes less, and no
 	// change_cipher_spec is sent.
 	NoSessionID bool
+
+	// MaxMessageLen is how long a handshake message of the server may be, in
+	// bytes, and so what it can make a client hold before it is authenticated.
+	// 0 means 64 KiB.
+	MaxMessageLen int
 
 	// Hello builds the first ClientHello; nil means the compact one.
 	Hello Builder

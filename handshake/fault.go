@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 )
 
@@ -45,8 +46,8 @@ const (
 )
 
 // LocalError is a fault that this side found. After it the connection is
-// dead: the alert that Fault.Alert names was queued for the peer, and every
-// later call returns the same error.
+// dead: the alert that Alert names was queued for the peer, and every later
+// call returns the same error.
 type LocalError struct {
 	Fault Fault  // what went wrong
 	State State  // the state in which it was found
@@ -73,8 +74,18 @@ func (e *LocalError) Unwrap() error { return e.Err }
 // Is makes errors.Is(err, handshake.FaultX) work.
 func (e *LocalError) Is(target error) bool { f, ok := target.(Fault); return ok && f == e.Fault }
 
-// Alert is the alert that the peer was sent.
-func (e *LocalError) Alert() Alert { return e.Fault.Alert() }
+// Alert is the alert that the peer was sent: the one that Fault.Alert names,
+// unless a callback of the application returned an error that has another, as a
+// tls.AlertError.
+func (e *LocalError) Alert() Alert {
+	var chosen tls.AlertError
+	if e.Fault.ofCallback() && errors.As(e.Err, &chosen) {
+		if a := Alert(chosen); a != AlertCloseNotify && a != AlertUserCanceled {
+			return a
+		}
+	}
+	return e.Fault.Alert()
+}
 
 // RemoteError is a fatal alert that the peer sent. Unless Authenticated is
 // true it came in plaintext and anybody on the path may have made it.

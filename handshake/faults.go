@@ -16,7 +16,7 @@ const (
 	FaultDecode                           // a message that cannot be parsed (section 6.2)
 	FaultBadRecordMAC                     // a record that does not open (section 5.2)
 	FaultRecordOverflow                   // a record above the limit (sections 5.1 and 5.2)
-	FaultPlaintextRecord                  // an unprotected record where only protected ones may come (section 5)
+	FaultPlaintextRecord                  // an unprotected record where only protected ones may come: it does not open (section 5.2)
 	FaultEmptyInner                       // a protected record without a content type (section 5.4)
 	FaultEmptyFragment                    // an empty handshake or alert record (section 5.1)
 	FaultTooManyEmptyRecords              // the budget of empty records is used up
@@ -35,7 +35,7 @@ const (
 	FaultBadSelectedVersion               // supported_versions selects what was not offered (section 4.2.1)
 	FaultBadSessionIDEcho                 // legacy_session_id_echo differs (section 4.1.3)
 	FaultBadCipherSuite                   // a suite that was not offered (section 4.1.3)
-	FaultBadCompression                   // legacy_compression_method is not null (section 4.1.3)
+	FaultBadCompression                   // server: legacy_compression_methods has another than null (section 4.1.2)
 	FaultUnsolicitedExtension             // an extension that was not asked for (section 4.2)
 	FaultDuplicateExtension               // an extension twice in one message (section 4.2)
 	FaultMissingExtension                 // a mandatory extension is not there (section 9.2)
@@ -54,7 +54,7 @@ const (
 	FaultUnexpectedEarlyData              // early data accepted that was not offered, or without the PSK (section 4.2.10)
 	FaultBadALPN                          // a protocol that was not offered, or not exactly one (RFC 7301, section 3.1)
 	FaultNoCertificate                    // an empty server certificate (section 4.4.2.4)
-	FaultBadCertificate                   // a certificate that cannot be parsed or used
+	FaultBadCertificate                   // a certificate that cannot be used
 	FaultBadCertificateKeyUsage           // a leaf that may not sign (section 4.4.2.2)
 	FaultCertificateVerification          // the chain does not verify: x509's error is wrapped
 	FaultCertificateRejected              // VerifyPeerCertificate or VerifyConnection said no
@@ -91,6 +91,11 @@ func (f Fault) Alert() Alert {
 	return AlertInternalError
 }
 
+// ofCallback tells that the fault is what a callback of the application said.
+func (f Fault) ofCallback() bool {
+	return f == FaultCertificateRejected || f == FaultClientCertificateCallback
+}
+
 // String describes the fault in a few words.
 func (f Fault) String() string {
 	if int(f) < len(faultTable) && faultTable[f].text != "" {
@@ -112,7 +117,7 @@ var faultTable = [faultCount]struct {
 	FaultDecode:                    {AlertDecodeError, "malformed message"},
 	FaultBadRecordMAC:              {AlertBadRecordMAC, "record does not decrypt"},
 	FaultRecordOverflow:            {AlertRecordOverflow, "record too large"},
-	FaultPlaintextRecord:           {AlertUnexpectedMessage, "unprotected record after keys were set"},
+	FaultPlaintextRecord:           {AlertBadRecordMAC, "unprotected record after keys were set"},
 	FaultEmptyInner:                {AlertUnexpectedMessage, "protected record without a content type"},
 	FaultEmptyFragment:             {AlertUnexpectedMessage, "empty handshake or alert record"},
 	FaultTooManyEmptyRecords:       {AlertUnexpectedMessage, "too many empty records"},
@@ -131,7 +136,7 @@ var faultTable = [faultCount]struct {
 	FaultBadSelectedVersion:        {AlertIllegalParameter, "a version was selected that was not offered"},
 	FaultBadSessionIDEcho:          {AlertIllegalParameter, "the session id was not echoed"},
 	FaultBadCipherSuite:            {AlertIllegalParameter, "a cipher suite was selected that was not offered"},
-	FaultBadCompression:            {AlertIllegalParameter, "a compression method was selected"},
+	FaultBadCompression:            {AlertIllegalParameter, "compression methods besides null"},
 	FaultUnsolicitedExtension:      {AlertUnsupportedExtension, "unsolicited extension"},
 	FaultDuplicateExtension:        {AlertIllegalParameter, "duplicate extension"},
 	FaultMissingExtension:          {AlertMissingExtension, "missing extension"},

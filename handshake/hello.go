@@ -51,12 +51,13 @@ type Builder interface {
 	BuildHello(cfg *Config, rand io.Reader) (*Hello, error)
 }
 
-// compactHello has the extensions of crypto/tls that mean something in TLS
-// 1.3, and nothing else, so that it fits a SYN.
-type compactHello struct{}
+// CompactHello is the Builder that a nil Config.Hello stands for: the
+// extensions of crypto/tls that mean something in TLS 1.3, and nothing else, so
+// that the hello fits a SYN.
+type CompactHello struct{}
 
 // BuildHello makes the compact hello.
-func (compactHello) BuildHello(cfg *Config, rand io.Reader) (*Hello, error) {
+func (CompactHello) BuildHello(cfg *Config, rand io.Reader) (*Hello, error) {
 	protos, err := alpnList(cfg.NextProtos)
 	if err != nil {
 		return nil, err

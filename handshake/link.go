@@ -18,11 +18,12 @@ type link struct {
 	writer *protector // nil: plaintext; after Split nil for ever
 	out    []byte     // records that wait for AppendOutput
 	used   budgets
+	// messageLimit bounds a handshake message; 0 means maxMessageLen.
+	messageLimit int
 
 	allowCCS  bool // compatibility change_cipher_spec may come now (section D.4)
 	sawRecord bool
 	skipEarly int  // server: bytes of undecryptable early data that may still be skipped
-	noAppData bool // application data is not allowed in this state (handshake)
 	silent    bool // after Split: the keys for alerts are the Sealer's
 }
 
@@ -111,29 +112,34 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 		if l.skipEarly > 0 && typ == recordApplication && l.reader == nil {
 			// After HelloRetryRequest: all protected records up to the second
 			// ClientHello are early data (section 4.2.10).
+			if l.partial() {
+				return 0, nil, false, FaultUnexpectedRecord // section 5.1
+			}
 			if l.skipEarly -= n; l.skipEarly < 0 {
 				return 0, nil, false, FaultTooMuchEarlyData
 			}
 			continue
 		}
 		if l.reader != nil {
-			if typ != recordApplication {
-				return 0, nil, false, FaultPlaintextRecord
-			}
+			outer := typ
 			typ, data, fault = l.reader.open(header, body)
-			if fault == FaultBadRecordMAC && l.skipEarly > 0 {
+			switch {
+			case fault == FaultBadRecordMAC && outer != recordApplication:
+				return 0, nil, false, FaultPlaintextRecord
+			case fault == FaultBadRecordMAC && l.skipEarly > 0:
 				// Early data under a key that we do not have (section 4.2.10).
 				if l.skipEarly -= n; l.skipEarly < 0 {
 					return 0, nil, false, FaultTooMuchEarlyData
 				}
 				continue
-			}
-			if fault != 0 {
+			case fault != 0:
 				return 0, nil, false, fault
+			case outer != recordApplication:
+				return 0, nil, false, FaultUnexpectedRecord // section 5.2: opaque_type is 23
 			}
 			l.skipEarly = 0
-		} else {
-			data = body
+		} else if data = body; typ == recordApplication {
+			return 0, nil, false, FaultUnexpectedRecord // not even an empty one
 		}
 		if len(data) == 0 {
 			if typ != recordApplication {
@@ -173,7 +179,11 @@ func (l *link) message() (msg []byte, ok bool, fault Fault) {
 		return nil, false, 0
 	}
 	n := messageHeaderLen + (int(pending[1])<<16 | int(pending[2])<<8 | int(pending[3]))
-	if n-messageHeaderLen > maxMessageLen {
+	limit := maxMessageLen
+	if l.messageLimit > 0 {
+		limit = l.messageLimit
+	}
+	if n-messageHeaderLen > limit {
 		return nil, false, FaultMessageTooLarge
 	}
 	if len(pending) < n {
@@ -258,10 +268,10 @@ func (l *link) alert(data []byte) (closed bool, err error) {
 // error and queues the alert for it. Later calls keep the first error.
 func (l *link) fail(f Fault, cause error, info string) error {
 	if l.err == nil {
-		l.err = &LocalError{Fault: f, State: l.state, Err: cause, Info: info}
-		l.state = StateFailed
+		local := &LocalError{Fault: f, State: l.state, Err: cause, Info: info}
+		l.err, l.state = local, StateFailed
 		if !l.silent {
-			l.send(recordAlert, []byte{2, byte(f.Alert())})
+			l.send(recordAlert, []byte{2, byte(local.Alert())})
 		}
 	}
 	return l.err

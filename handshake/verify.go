@@ -18,7 +18,7 @@ func (c *Client) verifyServer(chain [][]byte, now time.Time) Fault {
 	for i, der := range chain {
 		cert, err := c.cfg.CertificateCache.parse(der)
 		if err != nil {
-			return c.because(FaultBadCertificate, err)
+			return c.because(FaultDecode, err)
 		}
 		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
 			return c.because(FaultBadCertificate, errors.New("tls: RSA key larger than 8192 bits"))

@@ -200,7 +200,6 @@ func (s *Server) ConnectionState() tls.ConnectionState {
 	state := idleState()
 	state.Version = tls.VersionTLS13
 	state.HandshakeComplete = s.state == StateConnected
-	state.NegotiatedProtocolIsMutual = true
 	if s.suite == nil {
 		return state // no ClientHello yet
 	}

@@ -155,17 +155,11 @@ func (s *Server) startTraffic() Fault {
 	s.clientTraffic = s.master.clientTraffic(sum)
 	serverTraffic := s.master.serverTraffic(sum)
 	s.exporter = s.master.exporter(sum)
-	for _, secret := range []struct {
-		label string
-		value []byte
-	}{
-		{"CLIENT_TRAFFIC_SECRET_0", s.clientTraffic},
-		{"SERVER_TRAFFIC_SECRET_0", serverTraffic},
-		{"EXPORTER_SECRET", s.exporter},
-	} {
-		if fault := s.logSecret(secret.label, secret.value); fault != 0 {
-			return fault
-		}
+	if fault := s.logSecret("CLIENT_TRAFFIC_SECRET_0", s.clientTraffic); fault != 0 {
+		return fault
+	}
+	if fault := s.logSecret("SERVER_TRAFFIC_SECRET_0", serverTraffic); fault != 0 {
+		return fault
 	}
 	if fault := s.writeUnder(serverTraffic); fault != 0 {
 		return fault

@@ -58,7 +58,7 @@ func newCredentials(t *testing.T) *credentials {
 		keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 		return c.write(t, name+".pem", certificatePEM(der)), c.write(t, name+".key", keyPEM)
 	}
-	c.cert, c.key = issue("server", serverName)
+	c.cert, c.key = issue("server", serverName, strings.Repeat("a-long-name.", 6)+serverName)
 	c.user, c.userKey = issue("user", "user.test")
 	var names []string
 	for i := range 40 {

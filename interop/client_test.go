@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,6 +32,7 @@ type profile struct {
 	CA         string
 	Cert, Key  string        // a client certificate, or ""
 	Groups     []tls.CurveID // CurvePreferences
+	ServerName string        // "" is serverName
 	NoFastOpen bool
 	NoEarly    bool // an EarlyDataPolicy that refuses
 }
@@ -55,7 +57,10 @@ func (o order) request() string {
 
 // An answer is what became of it.
 type answer struct {
-	order  order
+	order     order
+	size      int           // bytes of the request, 0: not known
+	firstByte time.Duration // by the client's clock, 0: not measured
+
 	Err    string // "" if there was an answer
 	Status int
 	Body   string
@@ -115,7 +120,7 @@ func clientMain(args []string) error {
 }
 
 func (p profile) config() (*tls.Config, error) {
-	config := &tls.Config{ServerName: serverName, RootCAs: x509.NewCertPool(), NextProtos: []string{"http/1.1"}, CurvePreferences: p.Groups}
+	config := &tls.Config{ServerName: cmp.Or(p.ServerName, serverName), RootCAs: x509.NewCertPool(), NextProtos: []string{"http/1.1"}, CurvePreferences: p.Groups}
 	pem, err := os.ReadFile(p.CA)
 	if err != nil {
 		return nil, err

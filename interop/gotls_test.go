@@ -20,6 +20,9 @@ type goServer struct {
 	Groups    []tls.CurveID
 }
 
+// goRecord is less than the first record of its responses, and more than any of its handshakes.
+const goRecord = 2000
+
 // goServerMain serves.
 func goServerMain(args []string) error {
 	var g goServer

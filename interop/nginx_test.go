@@ -29,8 +29,8 @@ type nginx struct {
 	Backend                       string // a Unix socket
 }
 
-// nginxConfig has two servers: the one under test answers GET itself and passes the rest on to the second one, so that bodies are read and
-// logged. The logs are the application's word.
+// nginxConfig has two servers: the one under test answers a plain GET itself and passes the rest on to the second one, so that bodies are read
+// and logged. The log is the application's word.
 var nginxConfig = template.Must(template.New("nginx").Parse(`
 daemon off;
 user root;
@@ -39,6 +39,7 @@ pid {{.Dir}}/nginx.pid;
 error_log {{.Dir}}/error.log info;
 events { worker_connections 64; }
 http {
+	map $request_method:$content_length $has_body { GET: 0; default 1; }
 	map $ssl_early_data $early { default $ssl_early_data; "" 0; }
 	log_format delivered escape=json '{"request":"$request","body":"$request_body","length":$request_length,"early":"$early"}';
 	client_body_temp_path {{.Dir}}/body;
@@ -61,7 +62,7 @@ http {
 		{{if .Verify}}ssl_verify_client {{if eq .Verify "required"}}on{{else}}{{.Verify}}{{end}}; ssl_client_certificate {{.CA}};{{end}}
 		{{if .KeepTickets}}ssl_session_ticket_key {{.TicketKey}};{{end}}
 		location / {
-			if ($request_method != GET) { proxy_pass http://unix:{{.Backend}}; }
+			if ($has_body) { proxy_pass http://unix:{{.Backend}}; }
 			try_files /page.txt =404;
 		}
 	}

@@ -83,7 +83,7 @@ func (s *server) stop() {
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(15 * time.Second):
 		s.t.Errorf("the server did not end")
 	}
 	s.kill()

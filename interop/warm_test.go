@@ -19,15 +19,15 @@ func TestWarm(t *testing.T) {
 		for range 4 { // on a busy machine some are slow; the order of the packets is always right
 			x := u.get(early)
 			x.wantEarly(t)
-			if x.firstByte() < best.firstByte() {
+			if x.onWire() < best.onWire() {
 				best = x
 			}
 		}
 		u.get(netHTTP).want(t, 3, false)
 		std := u.get(netHTTP)
 		std.want(t, 3, true)
-		trips := float64(best.firstByte()) / float64(rtt)
-		t.Logf("first response byte after %.2f round trips, with net/http after %.2f", trips, float64(std.firstByte())/float64(rtt))
+		trips := float64(best.onWire()) / float64(rtt)
+		t.Logf("first response byte after %.2f round trips, with net/http after %.2f", trips, float64(std.onWire())/float64(rtt))
 		if trips > 1.10 {
 			t.Errorf("first response byte after %.2f round trips, want at most 1.10:\n%v", trips, best.packets())
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/tlstfo/tlstfo/handshake"
@@ -104,7 +105,9 @@ func curveIDs(list []uint16) (ids []tls.CurveID) {
 // signatureAlgorithms returns -verify-prefs, or what BoringSSL offers.
 func (o *options) signatureAlgorithms() []tls.SignatureScheme {
 	if len(o.VerifyPrefs) > 0 {
-		return schemes(o.VerifyPrefs)
+		// BoringSSL's own number for what TLS 1.0 signs with: never on the wire.
+		const rsaMD5SHA1 = 0xff01
+		return slices.DeleteFunc(schemes(o.VerifyPrefs), func(s tls.SignatureScheme) bool { return s == rsaMD5SHA1 })
 	}
 	return []tls.SignatureScheme{
 		tls.ECDSAWithP256AndSHA256, tls.PSSWithSHA256, tls.PKCS1WithSHA256,
@@ -144,6 +147,7 @@ func (c *connection) early() error {
 		if _, err := c.client.WriteEarly([]byte(o.ShimInitialWrite)); err != nil {
 			return err
 		}
+		c.writes = 0
 		return c.writeUnfinished(c.engine.AppendOutput(nil))
 	}
 	for c.writes > 0 {

@@ -151,16 +151,9 @@ func (c *connection) handshake() error {
 		case handshake.EventHandshakeComplete:
 			return nil
 		case handshake.EventEarlyRejected:
-			if !c.sets.resume.ExpectRejectEarlyData {
-				return wrong("early data was rejected: %v", event.Reason)
-			}
-			o := c.options()
-			c.verified = 0
-			c.initial, c.writes = nil, o.initialWrites()
+			// Nothing is sent again. What follows has flags of its own.
+			c.initial, c.writes = nil, c.options().initialWrites()
 		case handshake.EventEarlyAccepted:
-			if !c.sets.resume.ExpectAcceptEarlyData {
-				return wrong("early data was accepted")
-			}
 		default:
 			return wrong("event %d in the handshake", event.Kind)
 		}

@@ -36,17 +36,12 @@ func newShared(sets *optionSets) (*shared, error) {
 	o := &sets.initial
 	s := new(shared)
 	if o.TrustCert != "" {
-		roots, err := readCertificates(o.TrustCert)
-		if err != nil {
-			return nil, err
-		}
-		s.roots = x509.NewCertPool()
-		for _, der := range roots {
-			root, err := x509.ParseCertificate(der)
-			if err != nil {
+		// -trust-cert is for the first connection's server. Another one is
+		// named where it is expected.
+		for _, name := range []string{o.TrustCert, sets.resume.ExpectPeerCertFile, sets.retry.ExpectPeerCertFile} {
+			if err := s.trust(name); err != nil {
 				return nil, err
 			}
-			s.roots.AddCert(root)
 		}
 	}
 	for i := range o.credentials {
@@ -60,6 +55,29 @@ func newShared(sets *optionSets) (*shared, error) {
 	return s, nil
 }
 
+// trust adds the certificates of a file to the roots.
+func (s *shared) trust(name string) error {
+	if name == "" {
+		return nil
+	}
+	certs, err := readCertificates(name)
+	if err != nil {
+		return err
+	}
+	if s.roots == nil {
+		s.roots = x509.NewCertPool()
+	}
+	for _, der := range certs {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		s.roots.AddCert(cert)
+	}
+	return nil
+}
+
+// load reads a credential.
 func (s *shared) load(c *credential, index int) error {
 	cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {

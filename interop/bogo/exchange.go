@@ -17,7 +17,10 @@ const alertDecompressionFailure handshake.Alert = 30
 
 // initialWrites returns how often -shim-initial-write is written.
 func (o *options) initialWrites() int {
-	if o.ShimWritesFirst && !o.ReadWithUnfinishedWrite {
+	switch {
+	case o.ReadWithUnfinishedWrite:
+		return 1
+	case o.ShimWritesFirst:
 		return o.RepeatShimInitialWrite
 	}
 	return 0
@@ -32,20 +35,8 @@ func (c *connection) exchange() error {
 	if o.SendAlert {
 		return c.write(c.sealer.Alert(nil, alertDecompressionFailure))
 	}
-	if o.ReadWithUnfinishedWrite && len(c.held) == 0 {
-		if err := c.writeUnfinished(c.sealer.Seal(nil, []byte(o.ShimInitialWrite))); err != nil {
-			return err
-		}
-	}
-	if len(c.initial) > 0 {
-		if err := c.send(c.initial); err != nil {
-			return err
-		}
-	}
-	for range c.writes {
-		if err := c.send([]byte(o.ShimInitialWrite)); err != nil {
-			return err
-		}
+	if err := c.writeFirst(); err != nil {
+		return err
 	}
 	closed := false
 	if !o.ShimShutsDown {
@@ -58,6 +49,25 @@ func (c *connection) exchange() error {
 		}
 	}
 	return c.shutdown(closed)
+}
+
+// writeFirst makes the initial writes that did not go out as early data.
+func (c *connection) writeFirst() error {
+	first := []byte(c.options().ShimInitialWrite)
+	if len(c.initial) > 0 {
+		if err := c.send(c.initial); err != nil {
+			return err
+		}
+	}
+	for range c.writes {
+		if c.options().ReadWithUnfinishedWrite {
+			return c.writeUnfinished(c.sealer.Seal(nil, first))
+		}
+		if err := c.send(first); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // send seals p and sends it.

@@ -58,8 +58,10 @@ func faultTokens(f handshake.Fault) []string {
 		return []string{"EXCESS_HANDSHAKE_DATA"}
 	case handshake.FaultBadRecordVersion:
 		return []string{"WRONG_VERSION_NUMBER"}
-	case handshake.FaultBadVersion, handshake.FaultUnsupportedVersion, handshake.FaultBadSelectedVersion:
+	case handshake.FaultUnsupportedVersion, handshake.FaultBadSelectedVersion:
 		return []string{"UNSUPPORTED_PROTOCOL"}
+	case handshake.FaultBadVersion:
+		return []string{"UNSUPPORTED_PROTOCOL", "DECODE_ERROR"}
 	case handshake.FaultDowngrade:
 		return []string{"TLS13_DOWNGRADE"}
 	case handshake.FaultBadSessionIDEcho:

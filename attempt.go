@@ -221,5 +221,5 @@ func (c *Conn) hybridIsDue(s *handshake.Session) bool {
 	if refresh == 0 {
 		refresh = usual
 	}
-	return !s.HybridAt.IsZero() && c.dialer.clock.now().wall.Sub(s.HybridAt) > refresh
+	return !s.HybridAt.IsZero() && wallSince(s.HybridAt, c.dialer.clock.now()) > refresh
 }

@@ -101,7 +101,7 @@ func (c *Conn) mayLinger() bool {
 	if c.sessions == nil || c.noLinger || c.werr != nil {
 		return false
 	}
-	if pool, ok := c.sessions.(interface{ Len(key string) int }); ok && pool.Len(c.sessionKey) >= enoughTickets {
+	if pool, ok := c.sessions.(sessionCounter); ok && pool.Len(c.sessionKey) >= enoughTickets {
 		return false
 	}
 	half, ok := c.raw.(interface{ CloseWrite() error })
@@ -218,12 +218,17 @@ func (c *Conn) linger() {
 	}
 }
 
+// maxTickets is how many tickets of one connection are kept. More are of no use, and
+// a store may be slow.
+const maxTickets = 8
+
 // keep puts a ticket into the cache.
 func (c *Conn) keep(s *handshake.Session) {
 	c.mu.Lock()
 	c.info.Tickets++
+	n := c.info.Tickets
 	c.mu.Unlock()
-	if c.sessions != nil {
+	if c.sessions != nil && n <= maxTickets {
 		c.sessions.Put(c.sessionKey, newSession(s, c.dialer.clock.now()))
 	}
 }

@@ -135,7 +135,7 @@ func (s *shaking) complete() error {
 		}
 		t.info.Early.Resent = t.early
 	}
-	t.info.Resumed = state.DidResume
+	t.info.Resumed, t.info.SentHRR = state.DidResume, state.HelloRetryRequest
 
 	flight := engine.AppendOutput(nil)
 	sealer, opener := engine.Split()

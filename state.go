@@ -26,7 +26,9 @@ func (c *Conn) ConnectionState() tls.ConnectionState {
 // emptyState returns a state whose ExportKeyingMaterial returns an error; that of
 // a zero tls.ConnectionState panics.
 func emptyState() tls.ConnectionState {
-	return tls.Client(nil, &tls.Config{Renegotiation: tls.RenegotiateOnceAsClient}).ConnectionState()
+	state := tls.Client(nil, &tls.Config{Renegotiation: tls.RenegotiateOnceAsClient}).ConnectionState()
+	state.TLSUnique = nil
+	return state
 }
 
 var errNotComplete = errors.New("tlstfo: the handshake is not complete")

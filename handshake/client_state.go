@@ -53,7 +53,9 @@ func (c *Client) PredictedState() tls.ConnectionState {
 // state not made by crypto/tls would panic, and only a connection that allows
 // renegotiation is refused whatever GODEBUG says.
 func idleState() tls.ConnectionState {
-	return tls.Client(nil, &tls.Config{Renegotiation: tls.RenegotiateFreelyAsClient}).ConnectionState()
+	s := tls.Client(nil, &tls.Config{Renegotiation: tls.RenegotiateFreelyAsClient}).ConnectionState()
+	s.TLSUnique = nil // TLS 1.3 has none (RFC 8446, section C.5)
+	return s
 }
 
 // ExportKeyingMaterial exports length bytes (RFC 8446, section 7.5). A nil

@@ -144,7 +144,7 @@ func (c *connection) shutdown(closed bool) error {
 		event, err := c.receive()
 		switch {
 		case err == io.EOF:
-			return errors.New("Unexpected SSL_shutdown result: -1 != 1") // the runner looks for this text
+			return errors.New("no close_notify: Unexpected SSL_shutdown result: -1 != 1") // the text that the runner looks for
 		case err != nil:
 			return err
 		}

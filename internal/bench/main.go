@@ -1,0 +1,105 @@
+// Command bench compares this module's client with crypto/tls, side by side in
+// one process, and prints a table of ratios: ours divided by theirs, so that less
+// than 1 is less work.
+//
+//	go run ./internal/bench            the whole table, about a minute
+//	go run ./internal/bench -run idle  the rows whose name contains "idle"
+//	go run ./internal/bench -rounds 30 -profile=false
+//
+// What makes the comparison fair:
+//
+//   - The server is a child process, so that CPU time and allocations are the
+//     client's alone. Both sides talk to the same one, with the same certificate, key
+//     exchange group and cipher suite, which is checked. It is crypto/tls, except
+//     where early data is sent: then it is internal/testpeer, for both.
+//   - CPU is user and system time of the process, as getrusage counts it. A
+//     handshake is measured over connections that were made before.
+//   - The two sides take turns in short rounds, each after a garbage
+//     collection, and the ratio is the median of the rounds' ratios: another program that
+//     takes the machine meanwhile hits both.
+//   - Bytes and allocations are counted exactly, without garbage collection in between.
+//   - The process has one P, so that idle threads that look for work do not count
+//     (-procs changes that).
+//
+// The early data row compares Dialer.DialEarly, with the response read, with
+// what crypto/tls has for the purpose: a dial that resumes, then the request, then
+// the response. Its transport is a plain connection unless the system lets servers use
+// TCP Fast Open (net.ipv4.tcp_fastopen=3 on Linux); the table says which it was.
+//
+// An idle connection has completed its handshake, its tickets were read, and
+// nobody reads from it; "after bulk" it has carried a megabyte each way before.
+// Its memory includes the *net.TCPConn, which is the same on both sides.
+//
+// Below the table stands where the time goes: the share of each package in a
+// CPU profile of our side.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+)
+
+func main() {
+	if isServer() {
+		serve()
+		return
+	}
+	rounds := flag.Int("rounds", 15, "alternating rounds per row")
+	only := flag.String("run", "", "only the rows whose name contains this")
+	profile := flag.Bool("profile", true, "print where the time goes")
+	theirs := flag.Bool("theirs", false, "... on the side of crypto/tls too")
+	procs := flag.Int("procs", 1, "GOMAXPROCS")
+	flag.Parse()
+	runtime.GOMAXPROCS(*procs)
+	if err := run(*rounds, *only, *profile, *theirs); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(rounds int, only string, profile, theirs bool) error {
+	servers, err := startServers()
+	if err != nil {
+		return err
+	}
+	defer servers.stop()
+
+	fmt.Printf("%s, %s/%s, GOMAXPROCS %d, medians of %d rounds; ratios are ours / crypto/tls\n\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), rounds)
+	fmt.Printf("%-32s %7s %7s %7s   %21s %19s %15s\n", "", "CPU", "bytes", "allocs", "CPU per op (µs)", "bytes per op", "allocs per op")
+	var profiles []string
+	for _, r := range rows(servers) {
+		if !strings.Contains(r.name, only) {
+			continue
+		}
+		res, err := r.measure(rounds)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		fmt.Println(res)
+		if profile {
+			text, err := r.profile(theirs)
+			if err != nil {
+				return fmt.Errorf("%s: profile: %w", r.name, err)
+			}
+			profiles = append(profiles, text)
+		}
+	}
+	if strings.Contains("idle", only) || strings.Contains(only, "idle") {
+		fmt.Printf("\n%-32s %7s   %s\n", "", "ratio", "heap bytes per connection")
+		for _, i := range idles(servers) {
+			res, err := i.measure(5)
+			if err != nil {
+				return fmt.Errorf("%s: %w", i.name, err)
+			}
+			fmt.Println(res)
+		}
+	}
+	if len(profiles) > 0 {
+		fmt.Printf("\nWhere our CPU time goes, by package:\n%s", strings.Join(profiles, ""))
+	}
+	return nil
+}

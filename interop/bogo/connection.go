@@ -75,9 +75,6 @@ func (c *connection) run() error {
 	}
 	c.stream = s
 	defer s.close()
-	if c.options().Server {
-		return errors.New("no server yet") // parseFlags has refused the flag
-	}
 	if err := c.startClient(); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func TestParseFlags(t *testing.T) {
 }
 
 func TestParseFlagsRefuses(t *testing.T) {
-	for _, args := range [][]string{{"-no-such-flag"}, {"-on-resume-no-such-flag"}, {"-max-version", "771"}} {
+	for _, args := range [][]string{{"-no-such-flag"}, {"-on-resume-no-such-flag"}, {"-max-version", "771"}, {"-server"}} {
 		if _, err := parseFlags(args); !errors.Is(err, errUnimplemented) {
 			t.Errorf("%q: %v", args, err)
 		}

@@ -33,6 +33,7 @@ type Server struct {
 	status  EarlyStatus
 	reason  EarlyReason
 	skew    time.Duration
+	sentAt  time.Time // when the client sent the hello, by the age of its ticket
 	// keySince is when the key of the resumed ticket was made; zero: unknown.
 	keySince time.Time
 	early    int // bytes of early data that may still come

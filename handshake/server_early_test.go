@@ -116,6 +116,9 @@ func TestServerEarlyDataRefused(t *testing.T) {
 				t.Errorf("%s: early %d bytes, server %v, %v, client %v, resumed %v", c.name, len(p.early),
 					p.s.EarlyData(), p.s.EarlyReason(), p.c.EarlyData(), p.s.ConnectionState().DidResume)
 			}
+			if skew := p.s.TicketAgeSkew(); c.resumed && skew != c.age-time.Second {
+				t.Errorf("%s: skew %v", c.name, skew)
+			}
 			if p.c.ConnectionState().HelloRetryRequest != (c.name == "retry") {
 				t.Errorf("%s: retried", c.name)
 			}

@@ -133,8 +133,8 @@ func (s *Server) protectedFlight() (flight []byte, fault Fault) {
 func (s *Server) encryptedExtensions() ([]byte, error) {
 	return buildMessage(typeEncryptedExtensions, func(b *cryptobyte.Builder) {
 		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-			if s.hello.serverName != "" {
-				b.AddUint32(uint32(extServerName) << 16) // RFC 6066, section 3: empty
+			if s.hello.serverName != "" && s.session == nil {
+				b.AddUint32(uint32(extServerName) << 16) // RFC 6066, section 3: empty, and not on resumption
 			}
 			if s.proto != "" {
 				addExtension(b, extALPN, func(b *cryptobyte.Builder) {

@@ -14,11 +14,11 @@ func (s *Server) clientHello(msg []byte, now time.Time) Fault {
 	if fault != 0 {
 		return fault
 	}
-	if fault = hello.check(); fault != 0 {
-		return fault
-	}
 	if s.partial() {
 		return FaultPartialMessage // section 5.1: the next message has another key
+	}
+	if fault = hello.check(); fault != 0 {
+		return fault
 	}
 	s.first, s.hello = s.hello, hello
 	if s.first != nil {
@@ -146,9 +146,6 @@ func (s *Server) addServerHello(b *cryptobyte.Builder, random []byte, extensions
 }
 
 // sendCCS queues the compatibility change_cipher_spec behind the first message
-// (section D.4): a client that sends a session id wants it.
-func (s *Server) sendCCS() {
-	if len(s.hello.sessionID) > 0 {
-		s.send(recordCCS, []byte{1})
-	}
-}
+// (section D.4). Only a client that sends a session id needs it, but all drop
+// it.
+func (s *Server) sendCCS() { s.send(recordCCS, []byte{1}) }

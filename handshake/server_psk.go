@@ -32,6 +32,11 @@ func (s *Server) selectPSK(now time.Time) Fault {
 		}
 		s.session, s.index, s.earlySecret, s.keySince = session, i, early, since
 		s.peerDER = session.peer
+		// Section 8.3: the age that the client states, against the one that we
+		// see.
+		stated := time.Duration(identity.age-session.ageAdd) * time.Millisecond
+		s.sentAt = session.issuedAt.Add(stated)
+		s.skew = s.sentAt.Sub(now.Truncate(time.Millisecond))
 		return 0
 	}
 	return 0
@@ -88,25 +93,20 @@ func (s *Server) earlyReason(retry bool, now time.Time) EarlyReason {
 	case t.maxEarlyData == 0:
 		return ReasonUnsupportedForSession
 	}
-	// Section 8.3: the hello is fresh if the age that the client states is
-	// about the one that we see.
-	stated := time.Duration(s.hello.identities[0].age-t.ageAdd) * time.Millisecond
-	s.skew = stated - now.Sub(t.issuedAt)
 	window := s.cfg.window()
 	switch {
 	case !s.hello.earlyData:
 		return ReasonPeerDeclined
 	case t.alpn != s.proto:
 		return ReasonALPNMismatch
-	case s.skew > window || s.skew < -window:
+	case s.skew > window || s.skew < -window: // section 8.3: not fresh
 		return ReasonTicketAgeSkew
 	case retry:
 		return ReasonHelloRetryRequest
 	}
 	// Section 8.1: a ticket carries early data once. The hello, and a replay
 	// of it, is fresh in this span only.
-	sent := t.issuedAt.Add(stated)
-	notBefore, notAfter := sent.Add(-window), sent.Add(window)
+	notBefore, notAfter := s.sentAt.Add(-window), s.sentAt.Add(window)
 	if notBefore.Before(s.keySince) {
 		notBefore = s.keySince // nobody can have accepted the ticket before its key was made
 	}

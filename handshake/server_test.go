@@ -164,3 +164,71 @@ func mustParse(t *testing.T, cert tls.Certificate) *x509.Certificate {
 	}
 	return leaf
 }
+
+// RFC 6066, section 3: the server acknowledges server_name, but not when it
+// resumes. RFC 8446, section D.4: change_cipher_spec follows the first message.
+func TestServerFlight(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	for _, resumed := range []bool{false, true} {
+		if resumed {
+			client = resume(client, firstSession(t, cfg, client), 0, false)
+		}
+		s, err := NewServer(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hello := firstHello(t, client)
+		s.Feed(appendPlaintext(nil, recordHandshake, versionTLS12, hello.raw))
+		if _, err := s.Next(testTime); err != nil || s.ConnectionState().DidResume != resumed {
+			t.Fatal(err)
+		}
+		extensions, err := s.encryptedExtensions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if acknowledged := len(extensions) == messageHeaderLen+2+4; acknowledged == resumed {
+			t.Errorf("resumed %v: EncryptedExtensions %x", resumed, extensions)
+		}
+		out := s.AppendOutput(nil)
+		out = out[recordHeaderLen+int(out[3])<<8+int(out[4]):]
+		if string(out[:6]) != "\x14\x03\x03\x00\x01\x01" {
+			t.Errorf("behind ServerHello comes %x", out[:6])
+		}
+	}
+}
+
+// What cannot be asked yet is refused.
+func TestServerTooEarly(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	p := newPair(t, cfg, client, "")
+	if _, err := p.s.ExportKeyingMaterial("label", nil, 32); err != errNotYet {
+		t.Errorf("ExportKeyingMaterial: %v", err)
+	}
+	if _, err := p.s.Write([]byte("x")); err != errNotYet {
+		t.Errorf("Write: %v", err)
+	}
+	if s, o := p.s.Split(); s != nil || o != nil {
+		t.Error("Split before the handshake is complete")
+	}
+	state := p.s.ConnectionState()
+	if _, err := state.ExportKeyingMaterial("label", nil, 32); err == nil || state.HandshakeComplete {
+		t.Errorf("ConnectionState: %+v", state)
+	}
+	if ce, se := p.run(); ce != nil || se != nil {
+		t.Fatal(ce, se)
+	}
+	for _, length := range []int{-1, 255*32 + 1} {
+		if _, err := p.s.ExportKeyingMaterial("label", nil, length); err == nil {
+			t.Errorf("%d bytes of keying material", length)
+		}
+	}
+	if _, o := p.s.Split(); o == nil {
+		t.Error("no Opener")
+	}
+	if _, err := p.s.Next(testTime); err != errSplit {
+		t.Errorf("Next after Split: %v", err)
+	}
+	if s, _ := p.s.Split(); s != nil {
+		t.Error("split twice")
+	}
+}

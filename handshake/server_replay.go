@@ -32,8 +32,10 @@ type ReplayRegister struct {
 
 // NewReplayRegister returns a register whose memory begins at start, which is
 // the present, and holds up to limit uses, some 100 bytes each. A use is held
-// for twice ServerConfig.FreshnessWindow at most, while there is room. Make it
-// before the first ticket key: early data that may be older is refused.
+// at least until its hello cannot be fresh any more, which is two freshness
+// windows; so half the limit in so much time is always possible. Make the
+// register before the first ticket key: early data that may be older is
+// refused.
 func NewReplayRegister(start time.Time, limit int) *ReplayRegister {
 	return &ReplayRegister{start: start, half: max(limit/2, 1), current: make(map[[32]byte]struct{})}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ type peer struct {
 	addr   string
 	infos  chan Info
 	failed chan error
+	// handler holds a func(*ServerConn) that replaces the echo.
+	handler atomic.Value
 }
 
 func newPeer(t *testing.T) *peer {
@@ -39,10 +42,14 @@ func newPeer(t *testing.T) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{s, ca, l.Addr().String(), make(chan Info, 10), make(chan error, 10)}
+	p := &peer{Server: s, ca: ca, addr: l.Addr().String(), infos: make(chan Info, 10), failed: make(chan error, 10)}
 	done := make(chan error, 1)
 	go func() {
 		done <- s.Serve(l, func(c *ServerConn) {
+			if handler, ok := p.handler.Load().(func(*ServerConn)); ok {
+				handler(c)
+				return
+			}
 			io.Copy(c, c)
 			p.infos <- c.Info()
 		}, func(err error) { p.failed <- err })

@@ -151,17 +151,17 @@ func handshakes(s *servers, side *side) func(int) (batch, error) {
 						return err
 					}
 				}
-				for _, c := range conns {
-					if c.ConnectionState().DidResume != side.resumes {
-						return errNotResumed
-					}
-				}
 				return nil
 			},
-			end: func() {
-				for _, raw := range raws {
+			end: func() error {
+				var err error
+				for i, raw := range raws {
+					if conns[i] == nil || conns[i].ConnectionState().DidResume != side.resumes {
+						err = errNotResumed
+					}
 					raw.Close()
 				}
+				return err
 			},
 		}, nil
 	}
@@ -183,7 +183,7 @@ func earlyDials(s *servers) func(int) (batch, error) {
 		if err := errors.Join(exchange(c), check(c.(conn).ConnectionState(), classical), c.Close(), d.Flush(ctx)); err != nil {
 			return batch{}, err
 		}
-		return batch{func() error { return repeat(ops, func() error { return earlyDial(ctx, d, s.peer) }) }, func() {}}, nil
+		return batch{func() error { return repeat(ops, func() error { return earlyDial(ctx, d, s.peer) }) }, func() error { return nil }}, nil
 	}
 }
 
@@ -229,7 +229,7 @@ func resumedDials(s *servers) func(int) (batch, error) {
 		if err := dial(false); err != nil {
 			return batch{}, err
 		}
-		return batch{func() error { return repeat(ops, func() error { return dial(true) }) }, func() {}}, nil
+		return batch{func() error { return repeat(ops, func() error { return dial(true) }) }, func() error { return nil }}, nil
 	}
 }
 
@@ -293,6 +293,6 @@ func transfers(s *servers, side *side, once func(c net.Conn, buf []byte) error) 
 			}
 		}
 		run := func() error { return repeat(ops, func() error { return once(c, buf) }) }
-		return batch{run, func() { c.Close() }}, nil
+		return batch{run, c.Close}, nil
 	}
 }

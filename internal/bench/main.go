@@ -47,7 +47,7 @@ func main() {
 		serve()
 		return
 	}
-	rounds := flag.Int("rounds", 15, "alternating rounds per row")
+	rounds := flag.Int("rounds", 25, "alternating rounds per row")
 	only := flag.String("run", "", "only the rows whose name contains this")
 	profile := flag.Bool("profile", true, "print where the time goes")
 	theirs := flag.Bool("theirs", false, "... on the side of crypto/tls too")

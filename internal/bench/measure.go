@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -21,7 +22,7 @@ type row struct {
 // batch is a number of prepared operations.
 type batch struct {
 	run func() error
-	end func() // releases what is left of them; not measured
+	end func() error // looks at them and releases what is left; not measured
 }
 
 // cost is what a batch took, per operation.
@@ -89,16 +90,13 @@ func (r *row) once(side func(int) (batch, error), memory bool) (cost, error) {
 	if err != nil {
 		return cost{}, err
 	}
-	defer b.end()
 	runtime.GC()
-	if memory {
-		defer debug.SetGCPercent(debug.SetGCPercent(-1))
-		if _, err := r.discard(side); err != nil { // fills the pools that the collection emptied
-			return cost{}, err
-		}
-	}
 	var before, after runtime.MemStats
 	if memory {
+		defer debug.SetGCPercent(debug.SetGCPercent(-1))
+		if err := r.one(side); err != nil { // fills the pools that the collection emptied
+			return cost{}, err
+		}
 		runtime.ReadMemStats(&before)
 	}
 	start := cpuTime()
@@ -107,7 +105,7 @@ func (r *row) once(side func(int) (batch, error), memory bool) (cost, error) {
 	if memory {
 		runtime.ReadMemStats(&after)
 	}
-	if err != nil {
+	if err = errors.Join(err, b.end()); err != nil {
 		return cost{}, err
 	}
 	per := float64(r.ops)
@@ -121,14 +119,13 @@ func (r *row) once(side func(int) (batch, error), memory bool) (cost, error) {
 	}, nil
 }
 
-// discard does one operation.
-func (r *row) discard(side func(int) (batch, error)) (struct{}, error) {
+// one does one operation.
+func (r *row) one(side func(int) (batch, error)) error {
 	b, err := side(1)
 	if err != nil {
-		return struct{}{}, err
+		return err
 	}
-	defer b.end()
-	return struct{}{}, b.run()
+	return errors.Join(b.run(), b.end())
 }
 
 func (r result) String() string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -48,8 +49,7 @@ func (r *row) profileSide(name string, side func(int) (batch, error)) (string, e
 			}
 			// Only this part counts: the label picks its samples.
 			pprof.Do(context.Background(), pprof.Labels("bench", "run"), func(context.Context) { err = b.run() })
-			b.end()
-			if err != nil {
+			if err = errors.Join(err, b.end()); err != nil {
 				return err
 			}
 		}

@@ -15,7 +15,7 @@ func (c *connection) startClient() error {
 	o := c.options()
 	cfg := &handshake.Config{
 		ServerName:           o.HostName,
-		NextProtos:           o.protocols(),
+		NextProtos:           splitProtocols(o.AdvertiseALPN),
 		Groups:               curveIDs(o.Curves),
 		KeyShares:            o.keyShares(),
 		SignatureAlgorithms:  o.signatureAlgorithms(),
@@ -47,9 +47,9 @@ func (c *connection) startClient() error {
 // ask for a name.
 const defaultName = "test"
 
-// protocols splits -advertise-alpn.
-func (o *options) protocols() (protos []string) {
-	for list := o.AdvertiseALPN; list != ""; {
+// splitProtocols splits a list of protocols as it is on the wire.
+func splitProtocols(list string) (protos []string) {
+	for list != "" {
 		n := min(1+int(list[0]), len(list))
 		protos = append(protos, list[1:n])
 		list = list[n:]
@@ -126,7 +126,7 @@ func schemes(list []uint16) (schemes []tls.SignatureScheme) {
 // early sends the early data of a client.
 func (c *connection) early() error {
 	o := c.options()
-	if c.engine.EarlyData() != handshake.EarlyOffered {
+	if c.client == nil || c.engine.EarlyData() != handshake.EarlyOffered {
 		return nil
 	}
 	if err := c.checkPredicted(); err != nil {

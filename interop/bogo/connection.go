@@ -33,17 +33,20 @@ type connection struct {
 	*stream
 	engine engine
 	client *handshake.Client // the engine, if it is one
+	server *handshake.Server // the engine, if it is one
 	sealer *handshake.Sealer
 	opener *handshake.Opener
 
 	offered *handshake.Session // to resume
 	newest  *handshake.Session // that came on this connection
 
+	begun    bool   // begin was called
 	initial  []byte // of the first of the initial writes, what is still to be sent
 	writes   int    // how many more there are
 	secrets  keyLog
 	verified int  // how often the engine had its peer verified
 	failed   bool // that said no
+	sawHello bool // a server's hook was called
 	selected int  // index of the credential that was used
 }
 
@@ -75,7 +78,11 @@ func (c *connection) run() error {
 	}
 	c.stream = s
 	defer s.close()
-	if err := c.startClient(); err != nil {
+	start := c.startClient
+	if c.options().Server {
+		start = c.startServer
+	}
+	if err := start(); err != nil {
 		return err
 	}
 	if err := c.early(); err != nil {
@@ -130,6 +137,9 @@ func (c *connection) tryStep() (handshake.Event, error) {
 	if err := c.flush(); err != nil || event.Kind != handshake.EventNone {
 		return event, err
 	}
+	if err := c.halfRTT(); err != nil {
+		return event, err
+	}
 	err = c.read(c.engine)
 	if err == io.EOF {
 		err = fmt.Errorf("the peer closed in the handshake: %w", io.ErrUnexpectedEOF)
@@ -150,6 +160,10 @@ func (c *connection) handshake() error {
 		case handshake.EventEarlyRejected:
 			// Nothing is sent again. What follows has flags of its own.
 			c.initial, c.writes = nil, c.options().initialWrites()
+		case handshake.EventEarlyData:
+			if err := c.answerAll(event.Data); err != nil {
+				return err
+			}
 		case handshake.EventEarlyAccepted:
 		default:
 			return wrong("event %d in the handshake", event.Kind)

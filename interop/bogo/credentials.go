@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -23,6 +24,7 @@ const defaultCredential = -1
 type shared struct {
 	roots       *x509.CertPool // nil: chains are not verified
 	credentials []loaded       // in the order in which they are tried
+	serverShared
 }
 
 // loaded is a credential that was read from its files.
@@ -32,9 +34,13 @@ type loaded struct {
 	mustMatchIssuer bool
 }
 
-func newShared(sets *optionSets) (*shared, error) {
+func newShared(sets *optionSets, now time.Time) (*shared, error) {
 	o := &sets.initial
 	s := new(shared)
+	var err error
+	if s.serverShared, err = newServerShared(now); err != nil {
+		return nil, err
+	}
 	if o.TrustCert != "" {
 		// -trust-cert is for the first connection's server. Another one is
 		// named where it is expected.
@@ -124,16 +130,22 @@ func (c *connection) clientCertificate(request *tls.CertificateRequestInfo) (*tl
 			return nil, wrong("the server's certificate authorities are %s", got)
 		}
 	}
-	if o.FailCertCallback {
-		return nil, &hookError{"CERT_CB_ERROR", "the certificate hook says no", handshake.AlertInternalError}
-	}
-	if len(c.shared.credentials) == 0 {
+	if len(c.shared.credentials) == 0 && !o.FailCertCallback {
 		return new(tls.Certificate), nil
+	}
+	return c.selectCredential(request.SignatureSchemes, request.AcceptableCAs)
+}
+
+// selectCredential returns the first credential that can sign for a peer with
+// these algorithms and authorities.
+func (c *connection) selectCredential(algorithms []tls.SignatureScheme, authorities [][]byte) (*tls.Certificate, error) {
+	if c.options().FailCertCallback {
+		return nil, &hookError{"CERT_CB_ERROR", "the certificate hook says no", handshake.AlertInternalError}
 	}
 	var token string
 	for i := range c.shared.credentials {
 		credential := &c.shared.credentials[i]
-		if token = credential.refuses(request); token == "" {
+		if token = credential.refuses(algorithms, authorities); token == "" {
 			c.selected = credential.index
 			return &credential.Certificate, nil
 		}
@@ -141,13 +153,13 @@ func (c *connection) clientCertificate(request *tls.CertificateRequestInfo) (*tl
 	return nil, &hookError{token, "no credential fits", handshake.AlertHandshakeFailure}
 }
 
-// refuses says why a credential cannot answer a request, or "".
-func (l *loaded) refuses(request *tls.CertificateRequestInfo) string {
-	if l.mustMatchIssuer && !l.issuedBy(request.AcceptableCAs) {
+// refuses says why a credential does not do, or "".
+func (l *loaded) refuses(algorithms []tls.SignatureScheme, authorities [][]byte) string {
+	if l.mustMatchIssuer && !l.issuedBy(authorities) {
 		return "NO_MATCHING_ISSUER"
 	}
-	algorithms := &tls.CertificateRequestInfo{SignatureSchemes: request.SignatureSchemes, Version: tls.VersionTLS13}
-	if algorithms.SupportsCertificate(&l.Certificate) != nil {
+	request := &tls.CertificateRequestInfo{SignatureSchemes: algorithms, Version: tls.VersionTLS13}
+	if request.SupportsCertificate(&l.Certificate) != nil {
 		return "NO_COMMON_SIGNATURE_ALGORITHMS"
 	}
 	return ""

@@ -29,13 +29,10 @@ func (o *options) initialWrites() int {
 // exchange is what follows on the handshake.
 func (c *connection) exchange() error {
 	o := c.options()
-	if err := c.export(); err != nil {
-		return err
-	}
 	if o.SendAlert {
 		return c.write(c.sealer.Alert(nil, alertDecompressionFailure))
 	}
-	if err := c.writeFirst(); err != nil {
+	if err := c.begin(); err != nil {
 		return err
 	}
 	closed := false
@@ -49,6 +46,19 @@ func (c *connection) exchange() error {
 		}
 	}
 	return c.shutdown(closed)
+}
+
+// begin sends what goes before all answers, once. A server may do so before the
+// handshake is complete.
+func (c *connection) begin() error {
+	if c.begun {
+		return nil
+	}
+	c.begun = true
+	if err := c.export(); err != nil {
+		return err
+	}
+	return c.writeFirst()
 }
 
 // writeFirst makes the initial writes that did not go out as early data.
@@ -71,7 +81,15 @@ func (c *connection) writeFirst() error {
 }
 
 // send seals p and sends it.
-func (c *connection) send(p []byte) error { return c.write(c.sealer.Seal(nil, p)) }
+func (c *connection) send(p []byte) error {
+	if c.sealer != nil {
+		return c.write(c.sealer.Seal(nil, p))
+	}
+	if _, err := c.server.Write(p); err != nil {
+		return err
+	}
+	return c.flush()
+}
 
 // echo answers all data with its complement until the peer is done; closed
 // tells that it said so.
@@ -88,14 +106,22 @@ func (c *connection) echo() (closed bool, err error) {
 		case event.Kind != handshake.EventData:
 			return false, wrong("event %d after the handshake", event.Kind)
 		}
-		for data := event.Data; len(data) > 0; {
-			n := min(len(data), readSize)
-			if err := c.answer(data[:n]); err != nil {
-				return false, err
-			}
-			data = data[n:]
+		if err := c.answerAll(event.Data); err != nil {
+			return false, err
 		}
 	}
+}
+
+// answerAll echoes data in turns.
+func (c *connection) answerAll(data []byte) error {
+	for len(data) > 0 {
+		n := min(len(data), readSize)
+		if err := c.answer(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
 }
 
 // answer echoes one read.

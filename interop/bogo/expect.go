@@ -58,6 +58,11 @@ func (c *connection) checkHandshake() error {
 	if err := c.checkEarlyData(); err != nil {
 		return err
 	}
+	if c.server != nil {
+		if err := c.checkServer(&state); err != nil {
+			return err
+		}
+	}
 	return o.checkState(&state)
 }
 
@@ -114,8 +119,8 @@ func (o *options) checkState(state *tls.ConnectionState) error {
 			return wrong("cipher suite %#04x, expected %#04x", state.CipherSuite, want)
 		}
 	}
-	if state.NegotiatedProtocol != o.ExpectALPN {
-		return wrong("application protocol %q, expected %q", state.NegotiatedProtocol, o.ExpectALPN)
+	if proto := choose(o.Server, o.SelectALPN, o.ExpectALPN); state.NegotiatedProtocol != proto {
+		return wrong("application protocol %q, expected %q", state.NegotiatedProtocol, proto)
 	}
 	if len(o.ExpectOCSPResponse) > 0 && !bytes.Equal(state.OCSPResponse, o.ExpectOCSPResponse) {
 		return wrong("OCSP response %x", state.OCSPResponse)

@@ -40,9 +40,6 @@ func parseFlags(args []string) (*optionSets, error) {
 		args = args[used:]
 	}
 	for _, o := range all {
-		if o.Server {
-			return nil, fmt.Errorf("flag -server: %w", errUnimplemented)
-		}
 		if o.MaxVersion != 0 && o.MaxVersion < 0x0304 {
 			return nil, fmt.Errorf("flag -max-version %#x: %w", o.MaxVersion, errUnimplemented)
 		}

@@ -22,7 +22,7 @@ func TestParseFlags(t *testing.T) {
 	if i.Port != 4433 || r.ShimID != 7 || !x.Async || i.TrustCert != "" || i.HostName != "example.com" {
 		t.Errorf("%+v", i)
 	}
-	if got := i.protocols(); !slices.Equal(got, []string{"foo", "-b"}) {
+	if got := splitProtocols(i.AdvertiseALPN); !slices.Equal(got, []string{"foo", "-b"}) {
 		t.Errorf("protocols %q", got)
 	}
 	if i.ExpectALPN != "foo" || r.ExpectALPN != "-b" || x.ExpectALPN != "" || i.VerifyFail || r.VerifyFail || !x.VerifyFail {
@@ -42,7 +42,7 @@ func TestParseFlags(t *testing.T) {
 }
 
 func TestParseFlagsRefuses(t *testing.T) {
-	for _, args := range [][]string{{"-no-such-flag"}, {"-on-resume-no-such-flag"}, {"-max-version", "771"}, {"-server"}} {
+	for _, args := range [][]string{{"-no-such-flag"}, {"-on-resume-no-such-flag"}, {"-max-version", "771"}} {
 		if _, err := parseFlags(args); !errors.Is(err, errUnimplemented) {
 			t.Errorf("%q: %v", args, err)
 		}

@@ -47,11 +47,11 @@ func run(args []string) int {
 
 // connections makes the first connection and those that resume its sessions.
 func connections(sets *optionSets) error {
-	shared, err := newShared(sets)
+	now := time.Now() // stands still but for -resumption-delay
+	shared, err := newShared(sets, now)
 	if err != nil {
 		return err
 	}
-	now := time.Now() // stands still but for -resumption-delay
 	var session *handshake.Session
 	for i := range sets.initial.ResumeCount + 1 {
 		c := &connection{sets: sets, shared: shared, resuming: i > 0, now: now, offered: session, selected: defaultCredential}

@@ -44,6 +44,12 @@ type options struct {
 	EnableSCTs                bool     `flag:"enable-signed-cert-timestamps"`
 	EnableEarlyData           bool     `flag:"enable-early-data"`
 	MaxCertList               int      `flag:"max-cert-list"`
+	SelectALPN                string   `flag:"select-alpn"`
+	DeclineALPN               bool     `flag:"decline-alpn"`
+	RejectALPN                bool     `flag:"reject-alpn"`
+	ServerPreference          bool     `flag:"server-preference"`
+	NoTicket                  bool     `flag:"no-ticket"`
+	ClientCAList              string   `flag:"use-client-ca-list"`
 	RequireAnyClientCert      bool     `flag:"require-any-client-certificate"`
 	VerifyPeer                bool     `flag:"verify-peer"`
 	VerifyFail                bool     `flag:"verify-fail"`
@@ -64,6 +70,9 @@ type options struct {
 	ExpectPeerSignatureAlgorithm  uint16   `flag:"expect-peer-signature-algorithm"`
 	ExpectPeerVerifyPrefs         []uint16 `flag:"expect-peer-verify-pref"`
 	ExpectALPN                    string   `flag:"expect-alpn"`
+	ExpectAdvertisedALPN          string   `flag:"expect-advertised-alpn"` // as on the wire
+	ExpectServerName              string   `flag:"expect-server-name"`
+	ExpectTicketAgeSkew           int      `flag:"expect-ticket-age-skew"` // seconds
 	ExpectOCSPResponse            base64   `flag:"expect-ocsp-response"`
 	ExpectSCTs                    base64   `flag:"expect-signed-cert-timestamps"`
 	ExpectPeerCertFile            string   `flag:"expect-peer-cert-file"`
@@ -98,6 +107,7 @@ type ignored struct {
 	NoLegacyServerConnect      bool   `flag:"no-legacy-server-connect"`
 	RenegotiateFreely          bool   `flag:"renegotiate-freely"`
 	SelectNextProto            string `flag:"select-next-proto"`
+	ExpectNoSessionID          bool   `flag:"expect-no-session-id"` // a cache of sessions is not there
 }
 
 // credential is a certificate chain with its key, as the flags describe it.

@@ -35,9 +35,11 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultUnexpectedRecord, handshake.FaultBadCCS:
 		return []string{"UNEXPECTED_RECORD", "INVALID_OUTER_RECORD_TYPE"}
 	case handshake.FaultDecode:
-		return []string{"DECODE_ERROR", "ERROR_PARSING_EXTENSION", "PARSE_TLSEXT", "CANNOT_PARSE_LEAF_CERT"}
-	case handshake.FaultBadCompression, handshake.FaultBadCertificateRequest, handshake.FaultBadKeyUpdate:
+		return []string{"DECODE_ERROR", "ERROR_PARSING_EXTENSION", "PARSE_TLSEXT", "CLIENTHELLO_PARSE_FAILED", "CANNOT_PARSE_LEAF_CERT"}
+	case handshake.FaultBadCertificateRequest, handshake.FaultBadKeyUpdate:
 		return []string{"DECODE_ERROR"}
+	case handshake.FaultBadCompression:
+		return []string{"INVALID_COMPRESSION_LIST"}
 	case handshake.FaultBadRecordMAC, handshake.FaultPlaintextRecord, handshake.FaultEmptyInner:
 		return []string{"DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "BAD_DECRYPT"}
 	case handshake.FaultRecordOverflow:
@@ -57,7 +59,7 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultPartialMessage:
 		return []string{"EXCESS_HANDSHAKE_DATA"}
 	case handshake.FaultBadRecordVersion:
-		return []string{"WRONG_VERSION_NUMBER"}
+		return []string{"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 	case handshake.FaultUnsupportedVersion, handshake.FaultBadSelectedVersion:
 		return []string{"UNSUPPORTED_PROTOCOL"}
 	case handshake.FaultBadVersion:
@@ -73,7 +75,7 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultDuplicateExtension:
 		return []string{"DUPLICATE_EXTENSION"}
 	case handshake.FaultMissingExtension:
-		return []string{"MISSING_KEY_SHARE", "DECODE_ERROR"}
+		return []string{"MISSING_KEY_SHARE", "MISSING_EXTENSION", "NO_SHARED_GROUP", "DECODE_ERROR"}
 	case handshake.FaultBadGroup, handshake.FaultGroupChangedAfterRetry:
 		return []string{"WRONG_CURVE"}
 	case handshake.FaultUselessHelloRetryRequest:
@@ -81,9 +83,9 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultVersionChangedAfterRetry:
 		return []string{"SECOND_SERVERHELLO_VERSION_MISMATCH"}
 	case handshake.FaultBadKeyShare:
-		return []string{"BAD_ECPOINT"}
+		return []string{"BAD_ECPOINT", "DUPLICATE_KEY_SHARE", "WRONG_CURVE"}
 	case handshake.FaultBadPSKIndex:
-		return []string{"PSK_IDENTITY_NOT_FOUND"}
+		return []string{"PSK_IDENTITY_NOT_FOUND", "PSK_IDENTITY_BINDER_COUNT_MISMATCH"}
 	case handshake.FaultPSKSuiteMismatch:
 		return []string{"OLD_SESSION_PRF_HASH_MISMATCH"}
 	case handshake.FaultEarlyDataSuiteMismatch:
@@ -108,6 +110,16 @@ func faultTokens(f handshake.Fault) []string {
 		return []string{"DIGEST_CHECK_FAILED"}
 	case handshake.FaultNoUsableClientCertificate, handshake.FaultNoSharedSignatureAlgorithm:
 		return []string{"NO_COMMON_SIGNATURE_ALGORITHMS"}
+	case handshake.FaultNoSharedSuite:
+		return []string{"NO_SHARED_CIPHER"}
+	case handshake.FaultNoSharedGroup:
+		return []string{"NO_SHARED_GROUP"}
+	case handshake.FaultNoSharedALPN:
+		return []string{"NO_APPLICATION_PROTOCOL"}
+	case handshake.FaultPSKNotLast:
+		return []string{"PRE_SHARED_KEY_MUST_BE_LAST"}
+	case handshake.FaultTooMuchEarlyData:
+		return []string{"TOO_MUCH_READ_EARLY_DATA", "TOO_MUCH_SKIPPED_EARLY_DATA"}
 	case handshake.FaultClientCertificateCallback:
 		return []string{"CERT_CB_ERROR"}
 	}
@@ -118,6 +130,8 @@ func faultTokens(f handshake.Fault) []string {
 func alertTokens(err *handshake.RemoteError) []string {
 	const decompressionFailure = 30
 	switch err.Alert {
+	case handshake.AlertRecordOverflow:
+		return []string{"TLSV1_ALERT_RECORD_OVERFLOW"}
 	case decompressionFailure:
 		return []string{"SSLV3_ALERT_DECOMPRESSION_FAILURE"}
 	case handshake.AlertHandshakeFailure:

@@ -13,11 +13,27 @@
 //	ticket, no cookie (or a path without TFO)          3         2
 //	cookie and ticket                                  3         1
 //
-// [Dial] and [Dialer.DialContext] are replacements of tls.Dial and
-// tls.Dialer.DialContext: nothing that is written is ever early. [Dialer.DialEarly]
-// sends bytes early that the caller vouches for. [Dialer.DialDeferred] is for
-// clients that take a custom dialer. [Dialer.Client] is for transports that the
-// caller made.
+// Without a cookie or a ticket, or where the server takes neither, the same
+// calls work and cost the round trips that they must.
+//
+// # Ways to dial
+//
+//   - [Dial] and [Dialer.DialContext] replace tls.Dial and tls.Dialer.DialContext:
+//     nothing that is written is ever early.
+//   - [Dialer.DialEarly] sends bytes early that the caller vouches for.
+//   - [Dialer.DialDeferred] is for clients that take a custom dialer, such as
+//     http.Transport.DialTLSContext: it dials when the first bytes are written, and Dialer.Early
+//     says which of those may be early.
+//   - [Dialer.Client] is for transports that the caller made.
+//
+// [Conn.Info] tells what happened, in numbers.
+//
+// # Sessions
+//
+// A Dialer keeps the tickets that servers give, in memory or in what is set as
+// Dialer.Sessions; [FileSessions] keeps them in a folder. A ticket is used once. Servers send
+// theirs after the handshake, so Conn.Close leaves a connection half open in the background
+// until they came; [Dialer.Flush] waits for that.
 //
 // # What is safe
 //
@@ -26,31 +42,33 @@
 // no byte is early unless the caller said, by DialEarly or by Dialer.Early, that
 // it is replayable; and then it is sent early at most once per call, by at most
 // one attempt, and never again once the server has accepted it. Early data is not
-// forward secret: who later learns the ticket's secret can read it.
+// forward secret: who later learns the ticket's secret can read it. SECURITY.md has the
+// threat model.
 //
 // # Which groups are offered
 //
-// A SYN carries about 1420 bytes over IPv4 and 1400 over IPv6, less than a
-// hello with a post-quantum share needs. So:
+// A SYN carries about 1420 bytes over IPv4 and 1400 over IPv6. That is less than a hello
+// with a post-quantum share and a classical one needs, and hardly enough for the first alone. So:
 //
 //   - Without a Fast Open cookie the hello has the shares that crypto/tls
 //     sends: X25519MLKEM768 and X25519.
 //   - With a cookie and no ticket it has the one share that the server chose last
 //     time, if that fits, else both; ConnInfo.Overflow says by how much they do not.
 //   - With a cookie and a ticket it has one classical share and lists no
-//     post-quantum group: a server that prefers one would ask for it, and refuse the early
-//     data by that. If the session comes from a post-quantum key exchange, its secret still protects
-//     the connection; and should the server refuse to resume it, nothing is sent:
-//     the server is dialled again with the hybrid. Every 24 hours (Dialer.HybridRefresh) a resumption
-//     has the hybrid share again, fit or not.
+//     post-quantum group: a server that prefers one would ask for it, and refuse the
+//     early data by that. If the session comes from a post-quantum key exchange, its
+//     secret still protects the connection; and should the server refuse to resume it,
+//     nothing is sent: the server is dialled again with the hybrid. Every 24 hours
+//     (Dialer.HybridRefresh) a resumption has the hybrid share again, fit or not.
 //
 // tls.Config.CurvePreferences is always obeyed.
 //
 // # What becomes of the fields of tls.Config
 //
-// No field is silently ignored. "engine" is TLS 1.3 by this package;
-// "crypto/tls" are connections that crypto/tls runs, still over TCP Fast Open and never with early
-// data: those to servers without TLS 1.3, and all of a Dialer whose config says so below.
+// No field is silently ignored. "engine" is TLS 1.3 by this package; "crypto/tls"
+// are connections that crypto/tls runs, still over TCP Fast Open and never with
+// early data: those to servers without TLS 1.3, and all of a Dialer whose config
+// says so below.
 //
 //	Rand                                 set: crypto/tls
 //	Time                                 honoured
@@ -85,10 +103,12 @@
 //	GetEncryptedClientHelloKeys          servers only
 //	EncryptedClientHelloKeys             servers only
 //
-// FIPS 140-3 mode and GODEBUG settings that change crypto/tls or crypto/x509 mean crypto/tls as well.
+// FIPS 140-3 mode and GODEBUG settings that change crypto/tls or crypto/x509 mean
+// crypto/tls as well.
 //
 // # Limitations
 //
-// No ECH, no external PSKs, no post-handshake client authentication, no raw public keys in the
-// engine. TCP Fast Open needs Linux for now; elsewhere the hello follows the connect at once.
+// The engine has no ECH, no external PSKs, no post-handshake client authentication
+// and no raw public keys. TCP Fast Open needs Linux for now; elsewhere the hello
+// follows the connect at once. The addresses of a name are tried one after the other.
 package tlstfo

@@ -161,9 +161,6 @@ func (s *Server) endOfEarlyData(msg []byte) Fault {
 // clientFinished ends the handshake (section 4.4.4).
 func (s *Server) clientFinished(msg []byte, now time.Time) Fault {
 	expected := s.suite.finished(s.clientHandshake, s.transcript.Sum(nil))
-	if len(msg) != messageHeaderLen+len(expected) {
-		return FaultDecode
-	}
 	if !hmac.Equal(msg[messageHeaderLen:], expected) {
 		return FaultBadFinished
 	}

@@ -56,8 +56,8 @@ func TestServerFinishedFaults(t *testing.T) {
 		{"bad Finished", FaultBadFinished, func(c *script) []byte {
 			return c.message(typeFinished, make([]byte, c.s.suite.hashLen)...)
 		}},
-		{"long Finished", FaultDecode, func(c *script) []byte { return c.message(typeFinished, append(c.finished(), 0)...) }},
-		{"short Finished", FaultDecode, func(c *script) []byte { return c.message(typeFinished) }},
+		{"long Finished", FaultBadFinished, func(c *script) []byte { return c.message(typeFinished, append(c.finished(), 0)...) }},
+		{"short Finished", FaultBadFinished, func(c *script) []byte { return c.message(typeFinished) }},
 		{"a message behind Finished", FaultPartialMessage, func(c *script) []byte {
 			body := c.finished()
 			return c.seal(recordHandshake, append(append([]byte{20, 0, 0, byte(len(body))}, body...), 24)...)

@@ -204,6 +204,7 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 	if lifetime <= 0 {
 		return nil
 	}
+	var flight []byte
 	for i := range count {
 		var random [4]byte
 		if _, err := io.ReadFull(s.cfg.random(), random[:]); err != nil {
@@ -214,8 +215,11 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 		session.ageAdd = binary.BigEndian.Uint32(random[:])
 		ticket, err := s.cfg.TicketKeys.seal(session, s.cfg.random())
 		clear(session.secret)
-		if err != nil || ticket == nil {
+		if err != nil {
 			return err
+		}
+		if ticket == nil {
+			break
 		}
 		msg, err := buildMessage(typeNewSessionTicket, func(b *cryptobyte.Builder) {
 			b.AddUint32(uint32(lifetime / time.Second))
@@ -231,7 +235,10 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		s.send(recordHandshake, msg)
+		flight = append(flight, msg...)
+	}
+	if len(flight) > 0 {
+		s.send(recordHandshake, flight)
 	}
 	return nil
 }

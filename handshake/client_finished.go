@@ -82,4 +82,5 @@ func (c *Client) complete() {
 	c.state, c.info.complete, c.allowCCS = StateConnected, true, false
 	c.event = Event{Kind: EventHandshakeComplete}
 	c.handshake, c.transcript, c.request, c.hello, c.keys = nil, nil, nil, helloView{}, nil
+	c.msgs, c.mr = nil, 0 // empty: setReader made sure
 }

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"crypto/tls"
-	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -273,43 +272,4 @@ func marshalCertificateVerify(scheme tls.SignatureScheme, signature []byte) ([]b
 // marshalFinished makes a Finished (section 4.4.4).
 func marshalFinished(verifyData []byte) []byte {
 	return append([]byte{byte(typeFinished), 0, 0, byte(len(verifyData))}, verifyData...)
-}
-
-// newSessionTicket is a NewSessionTicket (section 4.6.1).
-type newSessionTicket struct {
-	lifetime     time.Duration
-	ageAdd       uint32
-	nonce        []byte
-	ticket       []byte
-	maxEarlyData uint32
-}
-
-func parseNewSessionTicket(body cryptobyte.String) (t newSessionTicket, fault Fault) {
-	var seconds uint32
-	var nonce, ticket cryptobyte.String
-	if !body.ReadUint32(&seconds) || !body.ReadUint32(&t.ageAdd) || !body.ReadUint8LengthPrefixed(&nonce) ||
-		!body.ReadUint16LengthPrefixed(&ticket) || ticket.Empty() {
-		return t, FaultDecode
-	}
-	exts, fault := readExtensions(&body)
-	if fault != 0 {
-		return t, fault
-	}
-	if !body.Empty() {
-		return t, FaultDecode
-	}
-	t.lifetime, t.nonce, t.ticket = time.Duration(seconds)*time.Second, nonce, ticket
-	if t.lifetime > MaxSessionLifetime {
-		return t, FaultBadTicket // section 4.6.1: at most seven days
-	}
-	for _, e := range exts {
-		if e.typ != extEarlyData {
-			continue // section 4.6.1: unknown extensions are ignored
-		}
-		data := cryptobyte.String(e.data)
-		if !data.ReadUint32(&t.maxEarlyData) || !data.Empty() {
-			return t, FaultDecode
-		}
-	}
-	return t, 0
 }

@@ -31,7 +31,6 @@ type scriptedServer struct {
 	rand       io.Reader
 	transcript []byte
 	hello      helloView
-	shared     []byte
 	writer     *protector
 	reader     *protector // handshake
 	master     *masterSecret

@@ -79,6 +79,7 @@ const (
 	FaultClientCertificateRequired        // server: an empty client certificate where one is demanded (section 4.4.2.4)
 	FaultAbandoned                        // the caller gave up: the session must not go on under this key exchange
 	FaultInternal                         // a fault of ours, or of the random source
+	FaultCertificateCallback              // server: GetCertificate failed
 	faultCount
 )
 
@@ -93,7 +94,7 @@ func (f Fault) Alert() Alert {
 
 // ofCallback tells that the fault is what a callback of the application said.
 func (f Fault) ofCallback() bool {
-	return f == FaultCertificateRejected || f == FaultClientCertificateCallback
+	return f == FaultCertificateRejected || f == FaultClientCertificateCallback || f == FaultCertificateCallback
 }
 
 // String describes the fault in a few words.
@@ -181,4 +182,5 @@ var faultTable = [faultCount]struct {
 	FaultClientCertificateRequired: {AlertCertificateRequired, "a client certificate is required"},
 	FaultAbandoned:                 {AlertUserCanceled, "the handshake was abandoned"},
 	FaultInternal:                  {AlertInternalError, "internal error"},
+	FaultCertificateCallback:       {AlertInternalError, "GetCertificate failed"},
 }

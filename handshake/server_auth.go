@@ -16,7 +16,7 @@ func (s *Server) selectCertificate() (*tls.Certificate, tls.SignatureScheme, Fau
 	if s.cfg.GetCertificate != nil {
 		cert, err := s.cfg.GetCertificate(s.helloInfo())
 		if err != nil {
-			return nil, 0, s.internal(err)
+			return nil, 0, s.failed(FaultCertificateCallback, err)
 		}
 		if cert != nil {
 			scheme, ok := selectScheme(cert, s.hello.algorithms)
@@ -136,7 +136,7 @@ func (s *Server) verifyClient(chain [][]byte, now time.Time) Fault {
 	for i, der := range chain {
 		cert, err := x509.ParseCertificate(der)
 		if err != nil {
-			return s.failed(FaultBadCertificate, err)
+			return s.failed(FaultDecode, err)
 		}
 		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
 			return s.failed(FaultBadCertificate, errors.New("tls: RSA key larger than 8192 bits"))

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -103,7 +104,7 @@ func TestServerClientCertificateFaults(t *testing.T) {
 		cfg, client, _ := serverSetup(t)
 		cfg.ClientAuth = tls.RequestClientCert
 		s := scripted(t, cfg, client, "")
-		failsWith(t, "garbage", s.s, testTime, s.message(typeCertificate, list([]byte("garbage"))...), FaultBadCertificate, StateCertificate)
+		failsWith(t, "garbage", s.s, testTime, s.message(typeCertificate, list([]byte("garbage"))...), FaultDecode, StateCertificate)
 	})
 }
 
@@ -131,7 +132,7 @@ func TestServerCallbacks(t *testing.T) {
 			s.ClientAuth = tls.RequireAnyClientCert
 			s.VerifyPeerCertificate = func(raw [][]byte, _ [][]*x509.Certificate) error { return no }
 		}},
-		{"GetCertificate", FaultInternal, func(s *ServerConfig) {
+		{"GetCertificate", FaultCertificateCallback, func(s *ServerConfig) {
 			s.GetCertificate = func(*ClientHelloInfo) (*tls.Certificate, error) { return nil, no }
 		}},
 	} {
@@ -141,6 +142,32 @@ func TestServerCallbacks(t *testing.T) {
 		p := newPair(t, cfg, client, "")
 		if _, err := p.run(); !errors.Is(err, c.fault) || !errors.Is(err, no) {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// GetCertificate's error chooses the alert, if it wants to.
+func TestServerCertificateCallbackAlert(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want Alert
+	}{
+		{errors.New("no"), AlertInternalError},
+		{fmt.Errorf("no such name: %w", tls.AlertError(AlertUnrecognizedName)), AlertUnrecognizedName},
+	} {
+		cfg, client, _ := serverSetup(t)
+		cfg.GetCertificate = func(*ClientHelloInfo) (*tls.Certificate, error) { return nil, c.err }
+		p := newPair(t, cfg, client, "")
+		_, serverErr := p.run()
+		var local *LocalError
+		if !errors.As(serverErr, &local) || local.Fault != FaultCertificateCallback || local.Alert() != c.want ||
+			local.State != StateClientHello || p.s.State() != StateFailed {
+			t.Errorf("server: %v", serverErr)
+		}
+		_, clientErr := p.c.Next(testTime)
+		var remote *RemoteError
+		if !errors.As(clientErr, &remote) || remote.Alert != c.want {
+			t.Errorf("client: %v", clientErr)
 		}
 	}
 }

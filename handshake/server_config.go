@@ -19,7 +19,8 @@ type ServerConfig struct {
 	// algorithms; if none is valid for the name, the first whose key fits.
 	Certificates []tls.Certificate
 	// GetCertificate, where it is set and returns a certificate, decides
-	// instead.
+	// instead. The client is told of an error by the alert that a tls.AlertError
+	// in it names, such as unrecognized_name, or else by internal_error.
 	GetCertificate func(*ClientHelloInfo) (*tls.Certificate, error)
 
 	// NextProtos are the application protocols, in order of preference. A

@@ -15,10 +15,6 @@ const (
 	maxMessageLen = 64 << 10
 )
 
-// bulkBuffer is how far the receive buffer grows on its own while the
-// transport keeps filling it. A record takes 16 KiB and a little.
-const bulkBuffer = 64 << 10
-
 type budgets struct {
 	emptyRecords, keyUpdates, ccs, warnings int
 }

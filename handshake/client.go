@@ -92,8 +92,11 @@ func NewClient(cfg *Config) (*Client, error) {
 	if !ok {
 		return nil, errors.New("tls: the Builder made a malformed ClientHello")
 	}
+	if !view.offersTLS13() {
+		return nil, errors.New("tls: the Builder made a ClientHello that does not offer TLS 1.3")
+	}
 	c := &Client{cfg: cfg, keys: hello.Keys, hello: view}
-	c.state, c.allowCCS, c.messageLimit = StateServerHello, true, cfg.MaxMessageLen
+	c.state, c.allowCCS, c.messageLimit, c.pool = StateServerHello, true, cfg.MaxMessageLen, cfg.Buffers
 	if err := c.firstHello(); err != nil {
 		return nil, err
 	}

@@ -1,9 +1,6 @@
 package handshake
 
-import (
-	"crypto/tls"
-	"errors"
-)
+import "crypto/tls"
 
 // ConnectionState returns what crypto/tls would, as far as the handshake has
 // come. Its ExportKeyingMaterial method only returns an error: use the
@@ -52,25 +49,20 @@ func (c *Client) PredictedState() tls.ConnectionState {
 // idleState is a state whose ExportKeyingMaterial returns an error. That of a
 // state not made by crypto/tls would panic, and only a connection that allows
 // renegotiation is refused whatever GODEBUG says.
-func idleState() tls.ConnectionState {
+func idleState() tls.ConnectionState { return idle }
+
+// idle is never changed.
+var idle = func() tls.ConnectionState {
 	s := tls.Client(nil, &tls.Config{Renegotiation: tls.RenegotiateFreelyAsClient}).ConnectionState()
 	s.TLSUnique = nil // TLS 1.3 has none (RFC 8446, section C.5)
 	return s
-}
+}()
 
 // ExportKeyingMaterial exports length bytes (RFC 8446, section 7.5). A nil
 // context is the same as an empty one. It is an error before the handshake is
 // complete.
 func (c *Client) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	switch {
-	case !c.info.complete:
-		return nil, errors.New("tls: the handshake is not complete")
-	case length < 0 || length > 255*c.suite.hashLen:
-		return nil, errors.New("tls: too much keying material was asked for")
-	case len(label) > 255-len("tls13 "):
-		return nil, errors.New("tls: the label of keying material is too long")
-	}
-	return c.suite.export(c.exporter, label, context, length), nil
+	return c.Exporter().ExportKeyingMaterial(label, context, length)
 }
 
 // EarlyData tells what became of early data so far.

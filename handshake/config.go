@@ -46,6 +46,9 @@ type Config struct {
 	// CertificateCache saves parsing a certificate that another connection
 	// holds already; nil means that every one is parsed.
 	CertificateCache *CertificateCache
+	// Buffers lends the receive buffers; nil means that every connection keeps
+	// its own.
+	Buffers *BufferPool
 
 	Certificates []tls.Certificate
 	// GetClientCertificate is called with a request whose Context is nil:

@@ -8,11 +8,10 @@ type link struct {
 
 	buf  []byte // what the transport gave: buf[r:w] is not consumed yet
 	r, w int
-	// filled: the transport may have had more than buf could take, so that a
-	// larger one saves reads.
-	filled bool
-	msgs   []byte // handshake bytes that are not consumed yet
-	mr     int    // msgs[mr:] are to be read
+	bulk bool        // the transport gives much at once, so that a large buffer saves reads
+	pool *BufferPool // where buf comes from; nil: this link's own
+	msgs []byte      // handshake bytes that are not consumed yet
+	mr   int         // msgs[mr:] are to be read
 
 	reader *protector // nil: plaintext
 	writer *protector // nil: plaintext; after Split nil for ever
@@ -40,21 +39,49 @@ func (l *link) Buffer() []byte {
 		}
 	}
 	to := l.buf
-	if have+need > len(to) || l.filled && len(to) < bulkBuffer {
-		to = make([]byte, max(have+need, 2*len(to), 2*least))
+	if have+need > len(to) || l.bulk && len(to) < bulkBuffer {
+		to = l.grow(have + need)
 	}
-	l.filled = false
 	if have == 0 || len(to) != len(l.buf) || len(to)-l.w < need {
 		copy(to, l.buf[l.r:l.w])
+		if l.pool != nil && len(to) != len(l.buf) {
+			l.pool.put(l.buf)
+		}
 		l.buf, l.r, l.w = to, 0, have
 	}
 	return l.buf[l.w:]
 }
 
+// grow returns a larger buffer, of at least n bytes.
+func (l *link) grow(n int) []byte {
+	switch {
+	case l.pool == nil:
+		return make([]byte, max(n, 2*len(l.buf), smallBuffer))
+	case l.bulk:
+		n = max(n, bulkBuffer)
+	}
+	return l.pool.get(n)
+}
+
 // Advance says that the transport put n bytes into what Buffer returned.
 func (l *link) Advance(n int) {
 	l.w += n
-	l.filled = l.w == len(l.buf)
+	// A buffer that is full: the transport may have had more. A large one from
+	// the pool is used on as long as a small one would not have done.
+	l.bulk = l.w == len(l.buf) || l.pool != nil && n > smallBuffer
+}
+
+// Release gives the receive buffer back to the pool, if there is one and
+// nothing in the buffer is waiting: an idle connection needs none. The slices that Next
+// returned are invalid after it.
+func (l *link) Release() {
+	if l.pool != nil && l.r == l.w && len(l.buf) > 0 {
+		l.pool.put(l.buf)
+		l.buf, l.r, l.w = nil, 0, 0
+	}
+	if !l.partial() {
+		l.msgs, l.mr = nil, 0
+	}
 }
 
 // Feed is Buffer and Advance for bytes that are elsewhere: it copies p.

@@ -46,7 +46,10 @@ func (k ShareKey) shared(serverShare []byte) ([]byte, Fault) {
 // A Builder builds the first ClientHello of a connection.
 type Builder interface {
 	// BuildHello returns a new Hello that offers TLS 1.3. All that must be
-	// unpredictable in it comes from rand.
+	// unpredictable in it comes from rand. It must not offer an extension whose
+	// acceptance needs an act of ours, such as compress_certificate or a
+	// record_size_limit below the largest record: an answer to an extension
+	// that this package does not know is ignored.
 	BuildHello(cfg *Config, rand io.Reader) (*Hello, error)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -172,6 +173,26 @@ func TestMalformedHello(t *testing.T) {
 	}
 	if _, err := NewClient(&Config{ServerName: "x", Hello: fixedHello(good[:50])}); err == nil {
 		t.Error("a malformed hello was taken")
+	}
+	v, _ := viewHello(good)
+	for _, typ := range []uint16{extSupportedVersions, extKeyShare, extSupportedGroups, extSignatureAlgorithms} {
+		if _, err := NewClient(&Config{ServerName: "x", Hello: fixedHello(trim(v, typ))}); err == nil {
+			t.Errorf("a hello without extension %d was taken", typ)
+		}
+	}
+}
+
+// The age is in milliseconds, hidden by the ticket's offset (section 4.2.11.1);
+// a clock that went back gives none.
+func TestObfuscatedTicketAge(t *testing.T) {
+	for age, want := range map[time.Duration]uint32{0: 7, 1500 * time.Microsecond: 8, time.Hour: 3600_007, -time.Hour: 7} {
+		session := testSession(tls.TLS_AES_128_GCM_SHA256, 20)
+		session.AgeAdd = 7
+		c := mustClient(t, &Config{ServerName: "x", Session: session, TicketAge: age})
+		psk, _ := c.hello.extension(extPreSharedKey)
+		if got := binary.BigEndian.Uint32(psk[2+2+20:]); got != want {
+			t.Errorf("age %v: %d, want %d", age, got, want)
+		}
 	}
 }
 

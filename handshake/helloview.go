@@ -40,6 +40,15 @@ func viewHello(message []byte) (v helloView, ok bool) {
 	return v, true
 }
 
+// offersTLS13 tells whether the hello has what every one for TLS 1.3 with
+// certificates must have (RFC 8446, section 9.2).
+func (v *helloView) offersTLS13() bool {
+	versions, _ := v.extension(extSupportedVersions)
+	var list cryptobyte.String
+	return versions.ReadUint8LengthPrefixed(&list) && contains16(list, versionTLS13) &&
+		v.offers(extKeyShare) && v.offers(extSupportedGroups) && v.offers(extSignatureAlgorithms)
+}
+
 func nextExtension(list *cryptobyte.String, typ *uint16, data *cryptobyte.String) bool {
 	return list.ReadUint16(typ) && list.ReadUint16LengthPrefixed(data)
 }

@@ -89,7 +89,7 @@ func (e *helloEdit) addPSK(b *cryptobyte.Builder) {
 		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 			addBytes16(b, e.session.Ticket)
 			// Section 4.2.11.1: milliseconds, modulo 2^32.
-			b.AddUint32(uint32(e.age/time.Millisecond) + e.session.AgeAdd)
+			b.AddUint32(uint32(max(e.age, 0)/time.Millisecond) + e.session.AgeAdd)
 		})
 		n := len(e.session.Secret) // as long as the suite's hash
 		b.AddUint16(uint16(1 + n))

@@ -118,7 +118,7 @@ func TestMaxMessageLen(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.Groups = []tls.CurveID{tls.X25519} // so that ServerHello is shorter
-	message := 1 + 3 + 3 + len(leaf.Raw) + 2 // Certificate: context, list, entry, extensions
+	message := 1 + 3 + 3 + len(leaf.Raw) + 2  // Certificate: context, list, entry, extensions
 	client.MaxMessageLen = message
 	if clientErr, serverErr := newPair(t, server, client, "").run(); clientErr != nil || serverErr != nil {
 		t.Errorf("at the limit: %v, %v", clientErr, serverErr)

@@ -163,7 +163,7 @@ func (c *Conn) whyNotEarly(s *Session, p plan, r room) EarlyReason {
 // fewest round trips on this path (see the package documentation).
 func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 	build := func(listed, shares []tls.CurveID, lean bool) (err error) {
-		config.Groups, config.KeyShares, config.NoSessionID = listed, shares, lean
+		config.Groups, config.KeyShares, config.Lean = listed, shares, lean
 		t.engine, err = handshake.NewClient(&config)
 		return err
 	}
@@ -196,12 +196,12 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 		if err := build(listed, []tls.CurveID{last}, false); err != nil {
 			return err
 		}
-		const sessionID = 32
+		const lean = 56 // bytes less, see handshake.Config.Lean
 		size := t.engine.HelloLen()
 		if size <= r.budget {
 			return nil
 		}
-		if config.Hello == nil && size-sessionID <= r.budget {
+		if config.Hello == nil && size-lean <= r.budget {
 			return build(listed, []tls.CurveID{last}, true)
 		}
 

@@ -72,10 +72,11 @@ type Config struct {
 	// ours under the new keys, if the server does not resume Session.
 	RequirePSK bool
 
-	// NoSessionID leaves legacy_session_id empty in the compact hello, and with
-	// it compatibility mode (section D.4): 32 bytes less, and no
-	// change_cipher_spec is sent.
-	NoSessionID bool
+	// Lean makes the compact hello 56 bytes shorter, for a SYN that it would
+	// not fit: legacy_session_id is empty, and with it there is no
+	// compatibility mode (section D.4), and signature_algorithms speaks for
+	// certificates too (section 4.2.3).
+	Lean bool
 
 	// MaxMessageLen is how long a handshake message of the server may be, in
 	// bytes, and so what it can make a client hold before it is authenticated.

@@ -99,7 +99,7 @@ func (CompactHello) BuildHello(cfg *Config, rand io.Reader) (*Hello, error) {
 		// RFC 8446, section D.4: a session id that is not empty is the sign
 		// of compatibility mode.
 		b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) {
-			if !cfg.NoSessionID {
+			if !cfg.Lean {
 				b.AddBytes(random[32:])
 			}
 		})
@@ -124,9 +124,14 @@ func (cfg *Config) addExtensions(b *cryptobyte.Builder, groups []tls.CurveID, sh
 	b.AddUint16(extStatusRequest) // RFC 6066, section 8: OCSP, no responders, no extensions
 	b.AddBytes([]byte{0, 5, 1, 0, 0, 0, 0})
 	addExtension(b, extSupportedGroups, func(b *cryptobyte.Builder) { addList16(b, groups) })
-	algorithms := cfg.signatureAlgorithms()
+	algorithms, forChains := cfg.signatureAlgorithms(), cfg.SignatureAlgorithms == nil
+	if cfg.Lean && forChains {
+		// Section 4.2.3: without signature_algorithms_cert this list is for
+		// certificates as well. CertificateVerify takes none of those that it adds.
+		algorithms, forChains = defaultSignatureAlgorithms(), false
+	}
 	addExtension(b, extSignatureAlgorithms, func(b *cryptobyte.Builder) { addList16(b, algorithms) })
-	if cfg.SignatureAlgorithms == nil {
+	if forChains {
 		// RFC 8446, section 4.2.3: chains may use what handshakes may not.
 		addExtension(b, extSignatureAlgorithmsCert, func(b *cryptobyte.Builder) { addList16(b, chainSignatureAlgorithms()) })
 	}

@@ -152,7 +152,7 @@ func TestFileSessionsKeyFile(t *testing.T) {
 		"a link":     {func(p string) error { return errors.Join(os.Rename(p, p+"2"), os.Symlink("key2", p)) }, ErrSessionFolderKey},
 		"a pipe":     {func(p string) error { return errors.Join(os.Remove(p), syscall.Mkfifo(p, 0o600)) }, ErrSessionFolderKey},
 		"readable":   {func(p string) error { return os.Chmod(p, 0o640) }, ErrSessionFolderMode},
-		"other user": {func(p string) error { return os.Chown(p, 65534, -1) }, ErrSessionFolderOwner},
+		"other user": {func(p string) error { return os.Chown(p, os.Geteuid()+1, -1) }, ErrSessionFolderOwner},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := at(0)

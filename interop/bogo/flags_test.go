@@ -54,6 +54,29 @@ func TestParseFlagsRefuses(t *testing.T) {
 	}
 }
 
+func TestSelectable(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{nil, nil},
+		{[]string{"-select-alpn", ""}, nil},
+		{[]string{"-select-alpn", "foo"}, []string{"foo"}},
+		{[]string{"-decline-alpn"}, nil},
+	} {
+		sets, err := parseFlags(append(c.args, "-server"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sets.initial.selectable(); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q", c.args, got)
+		}
+	}
+	if got := (&options{RejectALPN: true}).selectable(); len(got) != 1 {
+		t.Errorf("-reject-alpn: %q", got)
+	}
+}
+
 func TestKeyShares(t *testing.T) {
 	const hybrid = uint16(tls.X25519MLKEM768)
 	for _, c := range []struct {

@@ -75,7 +75,7 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultDuplicateExtension:
 		return []string{"DUPLICATE_EXTENSION"}
 	case handshake.FaultMissingExtension:
-		return []string{"MISSING_KEY_SHARE", "MISSING_EXTENSION", "NO_SHARED_GROUP", "DECODE_ERROR"}
+		return []string{"MISSING_KEY_SHARE", "MISSING_EXTENSION", "NO_SHARED_GROUP", "NO_COMMON_SIGNATURE_ALGORITHMS", "DECODE_ERROR"}
 	case handshake.FaultBadGroup, handshake.FaultGroupChangedAfterRetry:
 		return []string{"WRONG_CURVE"}
 	case handshake.FaultUselessHelloRetryRequest:
@@ -120,7 +120,7 @@ func faultTokens(f handshake.Fault) []string {
 		return []string{"PRE_SHARED_KEY_MUST_BE_LAST"}
 	case handshake.FaultTooMuchEarlyData:
 		return []string{"TOO_MUCH_READ_EARLY_DATA", "TOO_MUCH_SKIPPED_EARLY_DATA"}
-	case handshake.FaultClientCertificateCallback:
+	case handshake.FaultClientCertificateCallback, handshake.FaultCertificateCallback:
 		return []string{"CERT_CB_ERROR"}
 	}
 	return nil

@@ -64,6 +64,7 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 	for {
 		config := engineConfig(c.config)
 		config.CertificateCache = &c.dialer.certificates
+		config.Buffers = &c.dialer.received
 		config.Hello = c.dialer.Hello
 		if session != nil {
 			hs := *session.hs

@@ -14,20 +14,15 @@ import (
 	"github.com/tlstfo/tlstfo/handshake"
 )
 
-// clientConfig returns the config for a connection to addr: a copy of the
-// caller's (an empty one for nil) with ServerName filled in, as tls.Dial does.
-// network and addr are "" for Client.
+// clientConfig returns the config for a connection to addr, with ServerName
+// filled in, in a copy, as tls.Dial does. addr is "" for Client.
 func clientConfig(config *tls.Config, addr string) (*tls.Config, error) {
-	if config == nil {
-		config = &tls.Config{}
-	} else {
-		config = config.Clone()
-	}
 	if config.ServerName == "" && addr != "" {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err
 		}
+		config = config.Clone()
 		config.ServerName = host
 	}
 	if config.ServerName == "" && !config.InsecureSkipVerify {

@@ -17,7 +17,7 @@ import (
 // goroutine of its own.
 type Conn struct {
 	dialer        *Dialer
-	config        *tls.Config // the Conn's own
+	config        *tls.Config // nil once the Conn is done
 	network, addr string      // as dialled
 	given         net.Conn    // Client's
 	dialCtx       context.Context
@@ -25,9 +25,9 @@ type Conn struct {
 	sessionKey    string
 	hostKey       string
 
-	// up is closed when the first dial's connection is up and the first flight
-	// was handed over; done when the Conn is established or has failed; closing
-	// by Close.
+	// up, which may be nil, is closed when the first dial's connection is up and
+	// the first flight was handed over; done when the Conn is established or has
+	// failed; closing by Close.
 	up, done, closing chan struct{}
 
 	mu       sync.Mutex
@@ -45,8 +45,8 @@ type Conn struct {
 	err      error // why it is not established; set before done is closed
 
 	// Set before done is closed, never after.
-	engine *handshake.Client
-	std    *tls.Conn // instead of engine: crypto/tls runs the connection
+	exporter *handshake.Exporter
+	std      *tls.Conn // instead of the engine: crypto/tls runs the connection
 
 	readDeadline, writeDeadline deadline
 
@@ -58,6 +58,7 @@ type Conn struct {
 	wmu      sync.Mutex // the write half, once established
 	sealer   *handshake.Sealer
 	sent     int64 // bytes of application data, for the record size
+	large    bool  // records are large from the start
 	werr     error
 	shutdown bool // close_notify was sent
 }
@@ -90,7 +91,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		}
 	}
 	n := copy(p, c.input)
-	c.input = c.input[n:]
+	if c.input = c.input[n:]; len(c.input) == 0 {
+		c.opener.Release()
+	}
 	return n, nil
 }
 
@@ -193,7 +196,7 @@ const (
 func (c *Conn) seal(dst, p []byte) []byte {
 	for len(p) > 0 {
 		size := largeRecord
-		if c.sent < smallRecords && !c.config.DynamicRecordSizingDisabled {
+		if c.sent < smallRecords && !c.large {
 			size = smallRecord
 		}
 		size = min(size, len(p))

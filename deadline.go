@@ -73,11 +73,12 @@ func (d *deadline) arm() {
 	}
 }
 
-// stop releases the timer.
+// stop releases the timer and the channel: nobody waits for it any more.
 func (d *deadline) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timer != nil && d.timer.Stop() {
-		d.timer = nil
+	if d.timer != nil {
+		d.timer.Stop()
 	}
+	d.timer, d.ch = nil, nil
 }

@@ -183,10 +183,9 @@ func (c *Conn) setTransport(raw net.Conn, t *attempt) {
 	if c.noLinger {
 		setLinger(raw, 0)
 	}
-	select {
-	case <-c.up: // of an earlier dial
-	default:
+	if c.up != nil {
 		close(c.up)
+		c.up = nil
 	}
 }
 

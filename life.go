@@ -74,7 +74,9 @@ func (c *Conn) run(ctx context.Context) error {
 func (c *Conn) settle(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.first, c.cancel = nil, nil
+	c.first, c.cancel, c.config, c.dialCtx = nil, nil, nil, nil
+	c.readDeadline.stop() // from here on done answers who waits
+	c.writeDeadline.stop()
 	switch {
 	case err != nil:
 		if c.cause != nil {

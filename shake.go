@@ -139,7 +139,8 @@ func (s *shaking) complete() error {
 
 	flight := engine.AppendOutput(nil)
 	sealer, opener := engine.Split()
-	c.sealer, c.opener = sealer, opener
+	opener.Release()
+	c.sealer, c.opener, c.large = sealer, opener, c.config.DynamicRecordSizingDisabled
 	for first := true; first || len(rest) > 0; first = false {
 		n := min(len(rest), maxWrite)
 		flight = c.seal(flight, rest[:n])
@@ -155,7 +156,7 @@ func (s *shaking) complete() error {
 		}
 	})
 	c.mu.Lock()
-	c.engine, c.state, c.info = engine, state, t.info
+	c.exporter, c.state, c.info = engine.Exporter(), state, t.info
 	c.mu.Unlock()
 	return nil
 }

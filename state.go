@@ -43,7 +43,7 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 		state := c.std.ConnectionState()
 		return state.ExportKeyingMaterial(label, context, length)
 	}
-	return c.engine.ExportKeyingMaterial(label, context, length)
+	return c.exporter.ExportKeyingMaterial(label, context, length)
 }
 
 // VerifyHostname checks that the server's certificate is valid for a name, as

@@ -94,6 +94,7 @@ type Dialer struct {
 	Hello handshake.Builder
 
 	once         sync.Once
+	config       *tls.Config  // TLSConfig as it was at first use
 	std          string       // why every connection goes to crypto/tls, or ""
 	own          SessionCache // where Sessions is nil or must not be used
 	hosts        hosts
@@ -102,6 +103,7 @@ type Dialer struct {
 	clock        clock
 	lingers      lingers
 	buffers      sync.Pool // *[]byte for outgoing records
+	received     handshake.BufferPool
 
 	testRoom func(*room) // tests only: a path with a cookie
 }
@@ -115,11 +117,11 @@ const (
 // init settles what the first use needs.
 func (d *Dialer) init() {
 	d.once.Do(func() {
-		config := d.TLSConfig
-		if config == nil {
-			config = &tls.Config{}
+		d.config = d.TLSConfig.Clone()
+		if d.config == nil {
+			d.config = &tls.Config{}
 		}
-		d.std = whyStd(config)
+		d.std = whyStd(d.config)
 		d.own = NewSessionCache(0)
 	})
 }
@@ -172,9 +174,11 @@ func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []by
 		return nil, err
 	}
 	c.begin(early, len(early))
+	up := make(chan struct{})
+	c.up = up
 	c.goRun()
 	select {
-	case <-c.up:
+	case <-up:
 		return c, nil
 	case <-c.done:
 		if err := c.failure(); err != nil {
@@ -221,7 +225,7 @@ func (d *Dialer) Client(conn net.Conn, sessionKey string) *Conn {
 	}
 	c := d.blank(context.Background(), "tcp", addr)
 	c.given, c.raw = conn, conn
-	config, err := clientConfig(d.TLSConfig, "")
+	config, err := clientConfig(d.config, "")
 	if err != nil {
 		c.config = &tls.Config{}
 		c.begin(nil, 0)
@@ -238,7 +242,7 @@ func (d *Dialer) Client(conn net.Conn, sessionKey string) *Conn {
 // newConn prepares a Conn that has not dialled.
 func (d *Dialer) newConn(ctx context.Context, network, addr string) (*Conn, error) {
 	d.init()
-	config, err := clientConfig(d.TLSConfig, addr)
+	config, err := clientConfig(d.config, addr)
 	if err != nil {
 		return nil, &Error{"dial", addr, err}
 	}
@@ -250,7 +254,7 @@ func (d *Dialer) newConn(ctx context.Context, network, addr string) (*Conn, erro
 
 func (d *Dialer) blank(ctx context.Context, network, addr string) *Conn {
 	return &Conn{dialer: d, dialCtx: ctx, network: network, addr: addr,
-		up: make(chan struct{}), done: make(chan struct{}), closing: make(chan struct{})}
+		done: make(chan struct{}), closing: make(chan struct{})}
 }
 
 // keepSessions sets where the Conn's sessions are.
@@ -260,7 +264,9 @@ func (c *Conn) keepSessions(addr string) {
 	if c.config.SessionTicketsDisabled {
 		return
 	}
-	c.sessionKey = sessionKey(d.Partition, addr, c.config)
+	if c.sessionKey = c.hostKey; d.Partition != "" {
+		c.sessionKey = sessionKey(d.Partition, addr, c.config)
+	}
 	c.sessions = d.Sessions
 	if c.sessions == nil || privateSessions(c.config, d.Partition) {
 		c.sessions = d.own

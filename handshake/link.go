@@ -98,6 +98,10 @@ func (l *link) Buffered() int { return l.w - l.r + len(l.msgs) - l.mr }
 
 // AppendOutput moves what is ready to be sent to the end of dst.
 func (l *link) AppendOutput(dst []byte) []byte {
+	if dst == nil {
+		dst, l.out = l.out, nil
+		return dst
+	}
 	dst = append(dst, l.out...)
 	l.out = l.out[:0]
 	return dst

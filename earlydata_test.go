@@ -94,9 +94,10 @@ func TestMatrix(t *testing.T) {
 		{name: "retry after early data, session refused", primed: true,
 			knobs: testpeer.Knobs{ForceRetry: true, RefusePSK: true}, reason: EarlyHelloRetryRequest},
 	} {
-		t.Run(k.name, func(t *testing.T) {
-			for _, w := range ways {
-				t.Run(w.name, func(t *testing.T) {
+		for _, w := range ways {
+			for name, segments := range segmentations {
+				t.Run(k.name+"/"+w.name+"/"+name, func(t *testing.T) {
+					t.Parallel()
 					o := newOrigin(t)
 					d := o.dialer()
 					d.Early = all
@@ -108,36 +109,43 @@ func TestMatrix(t *testing.T) {
 						prime(t, o, d, w)
 					}
 					o.Set(k.knobs)
+					o.segments.Store(&segments)
 					if k.change != nil {
 						k.change(o)
 					}
-					message := "GET / HTTP/1.1\r\n\r\n"
-					c, err := w.send(t.Context(), d, o.addr, message)
-					if err != nil {
-						t.Fatal(err)
-					}
-					finish(t, c, message)
-					v := o.onlyVisit(t)
-					wantEarly, wantReason := "", k.reason
-					if k.early && w.early {
-						wantEarly = message
-					}
+					wantEarly, wantReason := k.early && w.early, k.reason
 					if !w.early {
 						wantReason = EarlyNotAsked
 					}
-					if v.data != message || v.early() != wantEarly {
-						t.Errorf("the application got %q, of which early %q", v.data, v.early())
-					}
-					info := c.Info().Early
-					if info.Reason != wantReason || info.Accepted != (wantEarly != "") {
-						t.Errorf("info: %+v, want reason %q", info, wantReason)
-					}
-					if info.Offered && !info.Accepted && info.Resent != len(message) {
-						t.Errorf("info: %+v, want all resent", info)
-					}
+					checkExchange(t, o, d, w, wantEarly, wantReason)
 				})
 			}
-		})
+		}
+	}
+}
+
+// checkExchange sends a message by w, and judges what the application got.
+func checkExchange(t *testing.T, o *origin, d *Dialer, w way, wantEarly bool, wantReason EarlyReason) {
+	t.Helper()
+	message := "GET / HTTP/1.1\r\n\r\n"
+	c, err := w.send(t.Context(), d, o.addr, message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c, message)
+	early := ""
+	if wantEarly {
+		early = message
+	}
+	if v := o.onlyVisit(t); v.data != message || v.early() != early {
+		t.Errorf("the application got %q, of which early %q", v.data, v.early())
+	}
+	info := c.Info().Early
+	if info.Reason != wantReason || info.Accepted != wantEarly {
+		t.Errorf("info: %+v, want reason %q", info, wantReason)
+	}
+	if info.Offered && !info.Accepted && info.Resent != len(message) {
+		t.Errorf("info: %+v, want all resent", info)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ type origin struct {
 	visits chan visit
 	failed chan error
 
+	segments atomic.Pointer[segmentation] // of connections to come
 	accepted atomic.Int32
 	onAccept atomic.Pointer[func(n int)] // before connection n, from 1 on, is served
 }
@@ -105,9 +107,66 @@ func (l originListener) Accept() (net.Conn, error) {
 		if f := l.o.onAccept.Load(); f != nil {
 			(*f)(int(n))
 		}
+		if f := l.o.segments.Load(); f != nil {
+			conn = (*f)(conn)
+		}
 	}
 	return conn, err
 }
+
+// segmentation says how a server's bytes go over the wire.
+type segmentation func(net.Conn) net.Conn
+
+var segmentations = map[string]segmentation{
+	"one segment":  func(c net.Conn) net.Conn { return c },
+	"byte by byte": func(c net.Conn) net.Conn { return &dripConn{c} },
+	"coalesced":    func(c net.Conn) net.Conn { return &lumpConn{Conn: c} },
+}
+
+// dripConn reads and writes one byte at a time.
+type dripConn struct{ net.Conn }
+
+func (c *dripConn) Read(p []byte) (int, error) { return c.Conn.Read(p[:min(1, len(p))]) }
+
+func (c *dripConn) Write(p []byte) (int, error) {
+	for i := range p {
+		if _, err := c.Conn.Write(p[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(p), nil
+}
+
+// lumpConn keeps what is written until nothing has been written for a moment,
+// so that what a server sends in several goes arrives in one.
+type lumpConn struct {
+	net.Conn
+	mu    sync.Mutex
+	lump  []byte
+	timer *time.Timer
+}
+
+func (c *lumpConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lump = append(c.lump, p...)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.timer = time.AfterFunc(2*time.Millisecond, c.flush)
+	return len(p), nil
+}
+
+func (c *lumpConn) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Conn.Write(c.lump)
+	c.lump = nil
+}
+
+func (c *lumpConn) Close() error { c.flush(); return c.Conn.Close() }
+
+func (c *lumpConn) CloseWrite() error { c.flush(); return c.Conn.(*net.TCPConn).CloseWrite() }
 
 // knobsFor sets knobs for the next connection alone.
 func (o *origin) knobsFor(next testpeer.Knobs) {

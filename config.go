@@ -4,11 +4,13 @@ import (
 	"crypto/fips140"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tlstfo/tlstfo/handshake"
@@ -119,6 +121,18 @@ func engineConfig(config *tls.Config) handshake.Config {
 		GetClientCertificate:  config.GetClientCertificate,
 		KeyLogWriter:          config.KeyLogWriter,
 	}
+}
+
+// lockedWriter lets connections share a KeyLogWriter, as crypto/tls does.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // verifyTime is the clock of certificate verification.

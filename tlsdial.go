@@ -121,6 +121,9 @@ func (d *Dialer) init() {
 		if d.config == nil {
 			d.config = &tls.Config{}
 		}
+		if w := d.config.KeyLogWriter; w != nil {
+			d.config.KeyLogWriter = &lockedWriter{w: w}
+		}
 		d.std = whyStd(d.config)
 		d.own = NewSessionCache(0)
 	})

@@ -266,6 +266,7 @@ func TestBadArguments(t *testing.T) {
 		"empty protocol":  {"127.0.0.1:1", &tls.Config{NextProtos: []string{""}}},
 		"long protocol":   {"127.0.0.1:1", &tls.Config{NextProtos: []string{strings.Repeat("x", 256)}}},
 		"versions turned": {"127.0.0.1:1", &tls.Config{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS12}},
+		"TLS 1.4":         {"127.0.0.1:1", &tls.Config{MinVersion: tls.VersionTLS13 + 1}},
 		"unknown network": {"127.0.0.1:1", &tls.Config{ServerName: "x"}},
 	} {
 		network := "tcp"
@@ -289,3 +290,42 @@ func TestBadArguments(t *testing.T) {
 	}
 	c.Close()
 }
+
+// TestZeroValues: no nil and no zero value of a caller's makes a panic.
+func TestZeroValues(t *testing.T) {
+	d := &Dialer{TLSConfig: &tls.Config{ServerName: "test.example"}}
+	for _, key := range []string{"", "key"} {
+		c := d.Client(nil, key)
+		if _, err := c.Write([]byte("x")); err == nil || !strings.Contains(err.Error(), "nil") {
+			t.Errorf("Client(nil, %q): %v", key, err)
+		}
+		c.ConnectionState()
+		c.SetDeadline(time.Now())
+		if c.LocalAddr() == nil || c.RemoteAddr() == nil || c.Close() != nil {
+			t.Errorf("Client(nil, %q) does not close", key)
+		}
+	}
+
+	cache := NewSessionCache(0)
+	cache.Put("key", new(Session))
+	if s := cache.Take("key"); s != nil {
+		t.Error("a zero Session was kept")
+	}
+	if _, err := new(Session).MarshalBinary(); err == nil {
+		t.Error("a zero Session was encoded")
+	}
+	o := newOrigin(t)
+	d = o.dialer()
+	d.Sessions = zeroSessions{}
+	conn, err := d.Dial("tcp", o.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+// zeroSessions is a SessionCache that gives zero Sessions.
+type zeroSessions struct{}
+
+func (zeroSessions) Put(string, *Session) {}
+func (zeroSessions) Take(string) *Session { return new(Session) }

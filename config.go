@@ -17,9 +17,9 @@ import (
 )
 
 // clientConfig returns the config for a connection to addr, with ServerName
-// filled in, in a copy, as tls.Dial does. addr is "" for Client.
-func clientConfig(config *tls.Config, addr string) (*tls.Config, error) {
-	if config.ServerName == "" && addr != "" {
+// filled in, in a copy, as tls.Dial does, where addr has a name. addr is "" for Client.
+func clientConfig(config *tls.Config, network, addr string) (*tls.Config, error) {
+	if config.ServerName == "" && strings.HasPrefix(network, "tcp") {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err
@@ -42,6 +42,9 @@ func clientConfig(config *tls.Config, addr string) (*tls.Config, error) {
 	}
 	if lo, hi := config.MinVersion, config.MaxVersion; lo != 0 && hi != 0 && lo > hi {
 		return nil, errors.New("tls.Config.MinVersion is above MaxVersion")
+	}
+	if config.MinVersion > tls.VersionTLS13 {
+		return nil, errors.New("tls.Config.MinVersion is above TLS 1.3")
 	}
 	return config, nil
 }

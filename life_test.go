@@ -278,3 +278,44 @@ func TestDeferred(t *testing.T) {
 		}
 	})
 }
+
+// TestDialEarlyInTime: a context that ends as the handshake completes gives
+// a Conn or an error, never neither.
+func TestDialEarlyInTime(t *testing.T) {
+	ca := newAuthority(t)
+	arrived := make(chan struct{}, 1)
+	addr := stdServer(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(nil, "test.example")}}, func(c *tls.Conn) {
+		c.Read(make([]byte, 1))
+		arrived <- struct{}{}
+		echo(c)
+	})
+	d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example"}}
+	inTime := 0
+	for range 30 { // select chooses at random
+		c, err := d.DialEarly(endsLate{t.Context(), arrived}, "tcp", addr, []byte("x"))
+		if (c == nil) == (err == nil) {
+			t.Fatalf("%v, %v", c, err)
+		}
+		if c != nil {
+			inTime++
+			c.Close()
+		}
+	}
+	if inTime == 0 {
+		t.Error("every dial failed")
+	}
+}
+
+// endsLate is a context that ends just when nobody needs it any more.
+type endsLate struct {
+	context.Context
+	after <-chan struct{}
+}
+
+func (c endsLate) Done() <-chan struct{} {
+	<-c.after
+	time.Sleep(time.Millisecond)
+	done := make(chan struct{})
+	close(done)
+	return done
+}

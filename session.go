@@ -26,6 +26,8 @@ const (
 // ErrSessionCorrupt says that an encoded session cannot be read: it is damaged, or of another version.
 var ErrSessionCorrupt = errors.New("the session is damaged or of an unknown version")
 
+var errZeroSession = errors.New("a zero Session has no ticket")
+
 // A Session is one resumption ticket (RFC 8446, section 4.6.1) with what is needed to use it. It never changes.
 //
 // It holds secrets: whoever has it can impersonate the server to this client for as long as the ticket lives. So it never
@@ -50,6 +52,9 @@ func (s *Session) age(now stamp) (age time.Duration, trusted bool) {
 // section 4.6.1), or because the server was last authenticated by its certificate more than 7 days ago. Where the wall clock
 // was so wrong that the authentication seems to lie as far ahead, nothing is known about it, and that counts as expired too.
 func (s *Session) expired(now stamp) bool {
+	if s.hs == nil {
+		return true // a zero Session
+	}
 	life := min(s.hs.Lifetime, maxSessionAge)
 	if s.received.wallAge(now) >= life {
 		return true
@@ -72,6 +77,9 @@ func (s *Session) expiry() time.Time {
 
 // MarshalBinary encodes the session, secrets included, for [ParseSession].
 func (s *Session) MarshalBinary() ([]byte, error) {
+	if s.hs == nil {
+		return nil, fmt.Errorf("tlstfo: encode session: %w", errZeroSession)
+	}
 	ticket, err := s.hs.MarshalBinary()
 	if err != nil {
 		return nil, fmt.Errorf("tlstfo: encode session: %w", err)

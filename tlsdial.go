@@ -3,6 +3,7 @@ package tlstfo
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -191,7 +192,10 @@ func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []by
 	case <-ctx.Done():
 		c.abandon(context.Cause(ctx))
 		<-c.done
-		return nil, c.failure()
+		if err := c.failure(); err != nil {
+			return nil, err
+		}
+		return c, nil // it was complete before
 	}
 }
 
@@ -223,12 +227,14 @@ func (d *Dialer) DialDeferred(ctx context.Context, network, addr string) (*Conn,
 func (d *Dialer) Client(conn net.Conn, sessionKey string) *Conn {
 	d.init()
 	addr := sessionKey
-	if remote := conn.RemoteAddr(); addr == "" && remote != nil {
+	config, err := clientConfig(d.config, "", "")
+	if conn == nil {
+		err = errors.New("the net.Conn is nil")
+	} else if remote := conn.RemoteAddr(); addr == "" && remote != nil {
 		addr = remote.String()
 	}
 	c := d.blank(context.Background(), "tcp", addr)
 	c.given, c.raw = conn, conn
-	config, err := clientConfig(d.config, "")
 	if err != nil {
 		c.config = &tls.Config{}
 		c.begin(nil, 0)
@@ -245,7 +251,7 @@ func (d *Dialer) Client(conn net.Conn, sessionKey string) *Conn {
 // newConn prepares a Conn that has not dialled.
 func (d *Dialer) newConn(ctx context.Context, network, addr string) (*Conn, error) {
 	d.init()
-	config, err := clientConfig(d.config, addr)
+	config, err := clientConfig(d.config, network, addr)
 	if err != nil {
 		return nil, &Error{"dial", addr, err}
 	}

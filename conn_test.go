@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -224,6 +225,34 @@ func TestManyAtOnce(t *testing.T) {
 	d.Close()
 	d.Flush(t.Context())
 	o.Close()
+}
+
+// TestIdle: an idle Conn, dialled by whatever way, has no goroutine of its own.
+func TestIdle(t *testing.T) {
+	o := newOrigin(t)
+	d := o.dialer()
+	d.Early = all
+	o.prime(t, d)
+	for _, w := range ways {
+		c, err := w.send(t.Context(), d, o.addr, "hello")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stacks string
+	for range 50 { // what ends may need a moment
+		buf := make([]byte, 1<<20)
+		stacks = string(buf[:runtime.Stack(buf, true)])
+		if !strings.Contains(stacks, "tlstfo.(*Conn)") && !strings.Contains(stacks, "tlstfo.(*shaking)") {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("a goroutine of an idle Conn:\n%s", stacks)
 }
 
 // TestDeadlines after the handshake: they are the transport's, and a Read that

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/tlstfo/tlstfo/handshake"
@@ -195,6 +196,7 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 	if c.given != nil || !strings.HasPrefix(c.network, "tcp") {
 		return c.connectOther(ctx, p)
 	}
+	var mu sync.Mutex // attempts may run at once
 	var attempts []*attempt
 	conn, info, err := c.tfoDialer(p).DialContext(ctx, c.network, c.addr,
 		func(_ context.Context, a *tfo.Attempt) (tfo.Flight, error) {
@@ -208,6 +210,8 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 				return tfo.Flight{}, err
 			}
 			t.on = a
+			mu.Lock()
+			defer mu.Unlock()
 			attempts = append(attempts, t)
 			return tfo.Flight{Data: t.flight, Once: t.early > 0}, nil
 		})

@@ -64,7 +64,9 @@ type Attempt struct {
 
 	Left     bool  // bytes of the attempt's flight may have left this machine
 	OnceLeft bool  // and the flight was marked Once
-	Err      error // why the attempt failed or was given up; nil for the one that won
+	Err      error // why the attempt failed or was given up (ErrLost); nil for the one that won
+
+	source netip.Addr // where its SYN comes from, as far as the survey can tell
 }
 
 // Flight is the first data of an attempt. SYN data may be delivered twice by the network (RFC 7413, section 2.1), so every byte of it
@@ -80,6 +82,9 @@ type Flight struct {
 // FirstFlight returns the first data of an attempt. It is called exactly once per attempt that gets that far: just before the SYN
 // (WayFastOpen) or right after the connect (WayPlain). Without data the attempt is a plain connect. An error ends the whole dial and is
 // returned as it is. Data must not be changed until DialContext returns.
+//
+// It may be called by several goroutines at once, for different attempts, and on others than that of DialContext. ctx ends
+// when the attempt has lost; DialContext waits for the callback's return.
 type FirstFlight func(ctx context.Context, a *Attempt) (Flight, error)
 
 // onceRight is the right to send bytes that may leave once. An attempt holds it from just before its flight is built until the kernel
@@ -109,10 +114,13 @@ func (r *onceRight) release() {
 // of other attempts but through dial.right, so several may run at once.
 type attempt struct {
 	*Attempt
-	dial *dialing
+	dial   *dialing
+	lane   *lane
+	events chan<- event
 
 	flight  Flight
 	asked   bool      // the callback was called
+	option  bool      // its SYN carried a Fast Open option or data, something to stumble over
 	taken   int       // how many bytes of flight the kernel took with the SYN
 	syn     synReport // what became of the SYN
 	start   time.Time // just before the SYN
@@ -127,14 +135,6 @@ type synReport struct {
 	acked         bool
 	retransmitted bool
 	why           Reason
-}
-
-// connect returns once the SYN-ACK is here. With WayFastOpen replayable data has been given to the kernel by then, where it had a cookie.
-func (t *attempt) connect(ctx context.Context) (*net.TCPConn, error) {
-	if t.Way == WayFastOpen {
-		return t.connectFastOpen(ctx)
-	}
-	return t.connectNet(ctx, t.dial.net.LocalAddr, nil)
 }
 
 // connectNet connects through net.Dialer. before, if not nil, runs after the caller's own Control and just before net connects.
@@ -209,6 +209,12 @@ func (t *attempt) sent(n int) {
 		t.Left = true
 		t.OnceLeft = t.flight.Once
 	}
+}
+
+// optionSent reports that a SYN left that a middlebox can stumble over.
+func (t *attempt) optionSent() {
+	t.option = true
+	t.events <- event{t: t, syn: true}
 }
 
 // settle ends the attempt: the right to send once-only bytes passes on unless they may have left.

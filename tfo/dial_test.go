@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func TestDialSendsTheFlight(t *testing.T) {
 			if test.dialer.Disable && (info.Won.Way != WayPlain || info.Way != WayPlain || info.Why != ReasonDisabled) {
 				t.Errorf("%+v", info)
 			}
-			if len(test.data) == 0 && !test.dialer.Disable && supported && info.Why != ReasonNothingToSend {
+			if len(test.data) == 0 && !test.dialer.Disable && (kernel{}).fastOpen() && info.Why != ReasonNothingToSend {
 				t.Errorf("why: %v", info.Why)
 			}
 			if info.ConnectTime <= 0 {
@@ -229,19 +230,19 @@ func TestSeveralAddresses(t *testing.T) {
 	}
 	conn.Close()
 	<-got
-	if len(info.Attempts) != 2 || info.Won != info.Attempts[1] || !errors.Is(info.Attempts[0].Err, syscall.ECONNREFUSED) || info.ResolveTime <= 0 {
+	if n := len(info.Attempts); n < 2 || info.Won != info.Attempts[n-1] || !errors.Is(info.Attempts[0].Err, syscall.ECONNREFUSED) || info.ResolveTime <= 0 {
 		t.Errorf("%+v", info)
 	}
 
 	d.NetDialer = &net.Dialer{Resolver: hosts("127.0.0.2", "127.0.0.4")}
 	_, info, err = d.DialContext(t.Context(), "tcp4", "name.example:"+port, flight([]byte("x"), nil))
 	var op *net.OpError
-	if !errors.As(err, &op) || op.Timeout() || !errors.Is(err, syscall.ECONNREFUSED) || len(info.Attempts) != 2 || info.Won != nil {
+	if !errors.As(err, &op) || op.Timeout() || !errors.Is(err, syscall.ECONNREFUSED) || len(info.Attempts) < 2 || info.Won != nil {
 		t.Errorf("%v", err)
 	}
 	for _, a := range info.Attempts {
-		if !bytes.Contains([]byte(err.Error()), []byte(a.Addr.String())) {
-			t.Errorf("no word of %v in %q", a.Addr, err)
+		if strings.Count(err.Error(), a.Addr.String()) != 1 {
+			t.Errorf("not one word of %v in %q", a.Addr, err)
 		}
 	}
 }
@@ -249,14 +250,14 @@ func TestSeveralAddresses(t *testing.T) {
 // A callback cannot send once-only bytes twice.
 func TestErrOnce(t *testing.T) {
 	address, _ := sink(t, "tcp4", "127.0.0.1:0")
-	d := &dialing{dialer: &Dialer{Disable: true}, network: "tcp", first: func(context.Context, *Attempt) (Flight, error) {
+	d := &dialing{dialer: &Dialer{Disable: true}, network: "tcp", system: kernel{}, first: func(context.Context, *Attempt) (Flight, error) {
 		return Flight{Data: []byte("x"), Once: true}, nil
 	}}
 	if !d.right.take() {
 		t.Fatal("the right is gone")
 	}
 	info := new(Info)
-	conn, err := d.inTurn(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(address)}, info)
+	conn, err := d.race(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(address)}, info)
 	if !errors.Is(err, ErrOnce) || conn != nil || info.Attempts[0].Left || info.Attempts[0].MayOnce {
 		t.Errorf("%v, %+v", err, info.Attempts[0])
 	}

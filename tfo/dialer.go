@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,8 +18,13 @@ var ErrOnce = errors.New("tfo: first flight is marked Once, but an earlier attem
 // after first use.
 type Dialer struct {
 	// NetDialer says how to dial: Timeout, Deadline, LocalAddr, Resolver, KeepAlive, KeepAliveConfig, Control, ControlContext and Cancel
-	// mean what they mean there; nil is the zero net.Dialer. Addresses are tried one after the other, so FallbackDelay
-	// means nothing; Multipath TCP is not used (with Fast Open it stalls). It is never changed.
+	// mean what they mean there; nil is the zero net.Dialer. Its control hook may be called by several goroutines at once.
+	//
+	// FallbackDelay is the Connection Attempt Delay of RFC 8305, section 8, between any two addresses: 0 means 250 ms, and it is at least 10 ms.
+	// If it is negative, an address is tried only when the one before it has failed or used up its share of the time that is left. A LocalAddr
+	// with a port has the same effect, for it can have one socket only.
+	//
+	// Multipath TCP is not used (with Fast Open it stalls). NetDialer is never changed.
 	NetDialer *net.Dialer
 
 	// Disable switches TCP Fast Open off: every attempt is plain.
@@ -34,14 +40,19 @@ type (
 // the attempt: in the SYN where possible, else right after the connect. That data must be replayable (see Flight). A nil first
 // sends nothing.
 //
+// The addresses of a name race as RFC 8305 says. To each of them a plain attempt joins one with Fast Open whose SYN has had no answer for one and a half times the
+// round-trip time that the kernel remembers (at least 30 ms, at most 250 ms, and that where it remembers none; a third of the time that is left, if
+// that is less), or which failed. The first SYN-ACK wins; the other connections are closed at once. A callback error, ErrOnce and a failed write
+// end the dial.
+//
 // It returns when the SYN-ACK has come and the kernel has taken the whole flight. The context and the dialer's
 // deadlines bind until then, and never afterwards.
 //
 // The Info is never nil: after an error it has the attempts. The error of a lone attempt is a *net.OpError as net has it; those of several
-// are joined in one.
+// are joined in one, what they have in common said once.
 func (d *Dialer) DialContext(ctx context.Context, network, address string, first FirstFlight) (*net.TCPConn, *Info, error) {
 	info := new(Info)
-	dial := &dialing{dialer: d, network: network, first: first}
+	dial := &dialing{dialer: d, network: network, first: first, system: kernel{}}
 	if d.NetDialer != nil {
 		dial.net = *d.NetDialer
 	}
@@ -56,7 +67,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string, first
 	if err != nil {
 		return nil, info, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
-	conn, err := dial.inTurn(ctx, addrs, info)
+	conn, err := dial.race(ctx, addrs, info)
 	return conn, info, err
 }
 
@@ -69,41 +80,32 @@ type dialing struct {
 	network        string
 	first          FirstFlight
 	right          onceRight
+	system         system
 }
 
-// inTurn is the policy: one address after the other, each with its share of the time that is left. Every attempt may send its own replayable flight.
-func (d *dialing) inTurn(ctx context.Context, addrs []netip.AddrPort, info *Info) (*net.TCPConn, error) {
-	var errs attemptErrors
-	for i, addr := range addrs {
-		if err := ctx.Err(); err != nil {
-			errs = append(errs, d.failed(addr, err))
-			break
-		}
-		t := d.newAttempt(addr)
-		info.Attempts = append(info.Attempts, t.Attempt)
-		share, cancel := shareDeadline(ctx, time.Now(), len(addrs)-i)
-		conn, err := t.connect(share)
-		cancel()
-		if err == nil {
-			t.observe(conn)
-			if err = t.deliver(ctx, conn); err != nil {
-				conn.Close()
-			}
-		}
-		t.settle(err)
-		if err == nil {
-			info.won(t)
-			return conn, nil
-		}
-		if t.fatal != nil {
-			return nil, t.fatal
-		}
-		errs = append(errs, err)
+// system is what a dial needs of the operating system.
+type system interface {
+	// fastOpen says whether it has Fast Open.
+	fastOpen() bool
+
+	// survey fills in what is known of the way to t.Addr, without sending anything.
+	survey(t *attempt)
+
+	// connect returns once the SYN-ACK is here. With WayFastOpen replayable data has been given to the kernel by then, where it had a cookie.
+	connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
+
+	// observe asks what became of the SYN, once the SYN-ACK is here and before anything else is sent.
+	observe(t *attempt, conn *net.TCPConn)
+}
+
+// kernel is the real system.
+type kernel struct{}
+
+func (kernel) connect(ctx context.Context, t *attempt) (*net.TCPConn, error) {
+	if t.Way == WayFastOpen {
+		return t.connectFastOpen(ctx)
 	}
-	if len(errs) == 1 {
-		return nil, errs[0]
-	}
-	return nil, &net.OpError{Op: "dial", Net: d.network, Source: d.net.LocalAddr, Err: errs}
+	return t.connectNet(ctx, t.dial.net.LocalAddr, nil)
 }
 
 // newAttempt plans an attempt.
@@ -117,13 +119,21 @@ func (d *dialing) newAttempt(addr netip.AddrPort) *attempt {
 		t.syn.why = ReasonNothingToSend
 	case d.dialer.Disable:
 		t.syn.why = ReasonDisabled
-	case !supported:
+	case !d.system.fastOpen():
 		t.syn.why = ReasonUnsupported
 	default:
 		t.Way = WayFastOpen
-		t.survey()
+		d.system.survey(t)
 	}
 	return t
+}
+
+// newTwin plans the plain attempt that joins t.
+func (d *dialing) newTwin(t *attempt) *attempt {
+	return &attempt{
+		dial: d, Attempt: &Attempt{Network: t.Network, Addr: t.Addr, RTT: t.RTT},
+		syn: synReport{why: ReasonPlainWay},
+	}
 }
 
 // userControl calls the hook that the caller set, as net does.
@@ -152,8 +162,17 @@ func (d *dialing) failed(addr netip.AddrPort, err error) error {
 	return &net.OpError{Op: "dial", Net: d.network, Source: d.net.LocalAddr, Addr: net.TCPAddrFromAddrPort(addr), Err: err}
 }
 
-// attemptErrors are the errors of a dial's attempts, in their order.
+// attemptErrors are the errors of a dial's attempts, in the order in which they came.
 type attemptErrors []error
+
+// with adds err, unless an error says the same already: the attempts to one address often fail alike.
+func (e attemptErrors) with(err error) attemptErrors {
+	text := err.Error()
+	if slices.ContainsFunc(e, func(other error) bool { return other.Error() == text }) {
+		return e
+	}
+	return append(e, err)
+}
 
 func (e attemptErrors) Error() string {
 	var b strings.Builder

@@ -11,6 +11,13 @@
 // first flight: a TLS ClientHello, a request without effect. Data that a single attempt may send, and no other attempt of the same dial, is
 // marked [Flight].Once; [Attempt].MayOnce says when that is still possible.
 //
+// # Races
+//
+// Some networks drop SYNs with data or with an option that they do not know, or answer them with a reset, and the kernel does little about it. So a dial is a race: over
+// the addresses of a name, as RFC 8305 says, and for each of them between Fast Open and a plain connect, which joins when Fast Open gets no answer in
+// time. The first SYN-ACK wins. What a plain connection sends, it sends after it has won; but a server that accepted the data of a SYN, and whose
+// SYN-ACK was lost, gets that flight a second time.
+//
 // # Systems
 //
 // On Linux the SYN is sent by sendmsg with MSG_FASTOPEN, inside net.Dialer's control hook, so that deadlines, cancellation and errors are
@@ -19,7 +26,8 @@
 //
 // # Limitations
 //
-//   - Addresses are tried one after the other, without a race between families.
-//   - A middlebox that swallows SYNs with data costs a second on every dial, until the kernel's retransmission without data.
+//   - With a local port that the caller chose there is no race, for two connections cannot share it: a middlebox that swallows SYNs with data then
+//     costs a second, until the kernel's retransmission without data.
+//   - While an attempt with once-only bytes is under way, other attempts go without, even if it has not sent them yet.
 //   - Multipath TCP is never used: with Fast Open, what the server writes first can stall.
 package tfo

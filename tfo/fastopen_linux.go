@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const supported = true
+func (kernel) fastOpen() bool { return true }
 
 // connectFastOpen sends the SYN by sendmsg(MSG_FASTOPEN) inside net.Dialer's control hook. net's own connect then finds a connection
 // under way (EALREADY) and waits for it, so addresses, deadlines, cancellation and errors stay those of net.
@@ -50,6 +50,9 @@ func (t *attempt) sendSYN(ctx context.Context, c rawConn) error {
 	t.taken = max(n, 0)
 	t.sent(t.taken)
 	t.syn = sentSYN(t.taken, err)
+	if t.syn.cookieAsked || t.taken > 0 {
+		t.optionSent()
+	}
 	return nil
 }
 
@@ -71,6 +74,7 @@ func sentSYN(n int, err error) synReport {
 // connectedToItself goes on after the first socket took SYN data and then turned out to be its own peer. That data is lost, so a flight that
 // may leave once ends the attempt; any other is written after a plain connect.
 func (t *attempt) connectedToItself(c rawConn) error {
+	t.option = false
 	if t.flight.Once {
 		return errSelfConnect
 	}
@@ -126,8 +130,7 @@ func zoneID(zone string) uint32 {
 	return uint32(n)
 }
 
-// observe reads from the kernel what became of the SYN, once the SYN-ACK is here and before anything else is sent.
-func (t *attempt) observe(conn *net.TCPConn) {
+func (kernel) observe(t *attempt, conn *net.TCPConn) {
 	if !t.syn.cookieAsked && t.taken == 0 {
 		return
 	}

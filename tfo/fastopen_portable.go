@@ -8,12 +8,12 @@ import (
 )
 
 // Without Fast Open every attempt connects, asks for its flight, and writes it.
-const supported = false
+func (kernel) fastOpen() bool { return false }
 
-func (t *attempt) survey() {}
+func (kernel) survey(*attempt) {}
 
 func (t *attempt) connectFastOpen(ctx context.Context) (*net.TCPConn, error) {
 	return t.connectNet(ctx, t.dial.net.LocalAddr, nil)
 }
 
-func (t *attempt) observe(*net.TCPConn) {}
+func (kernel) observe(*attempt, *net.TCPConn) {}

@@ -5,7 +5,7 @@ import "time"
 // Info says what happened during a dial.
 type Info struct {
 	Attempts []*Attempt // in the order in which they began
-	Won      *Attempt   // the last of them, or nil if the dial failed
+	Won      *Attempt   // one of them, or nil if the dial failed
 
 	// The rest is about the attempt that won.
 

@@ -46,7 +46,8 @@ func silentListener(t *testing.T, host string) (address string, release func()) 
 	}
 }
 
-// A SYN that is lost comes again without data and without a cookie, a second later; the kernel then sends the data by itself.
+// A SYN that is lost comes again without data and without a cookie, a second later; the kernel then sends the data by itself. No twin helps where the
+// local port is the caller's.
 func TestSynLost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second each")
@@ -59,6 +60,7 @@ func TestSynLost(t *testing.T) {
 				other, got := sink(t, "tcp", host+":0")
 				cookieFor(t, d, other, got)
 			}
+			d.NetDialer = &net.Dialer{LocalAddr: &net.TCPAddr{Port: portOf(t, closedPort(t, "127.0.0.1"))}}
 			address, release := silentListener(t, host)
 			lost := counter(t, "ListenDrops")
 			released := make(chan struct{})

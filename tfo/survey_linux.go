@@ -19,12 +19,13 @@ const (
 	maxRTT         = time.Second // loss can pollute what the kernel remembers; RFC 6298, section 2, starts at one second too
 )
 
-// survey asks the kernel what it knows of the way to t.Addr, which takes some microseconds and sends nothing.
-func (t *attempt) survey() {
+// survey asks for the route and the tcp_metrics, which takes some microseconds.
+func (kernel) survey(t *attempt) {
 	source, mtu, err := route(t.dial.net.LocalAddr, t.Addr)
 	if err != nil {
 		mtu = defaultMTU
 	}
+	t.source = source
 	var peerMSS int
 	if m, err := queryMetrics(source, t.Addr.Addr()); err == nil {
 		t.Cookie = CookieAbsent

@@ -12,13 +12,14 @@ import (
 
 // plan says what a dial may still do. A redial strips it down, never up.
 type plan struct {
-	early     []byte      // the replayable bytes that want to be early
-	noEarly   EarlyReason // why none of them may be, or EarlyNone
-	noSession bool        // full handshake
-	plain     bool        // without TCP Fast Open
-	std       string      // why crypto/tls runs the connection, or ""
-	redial    string      // why this is not the first dial, or ""
-	broken    int         // early bytes that left on dials that broke
+	early     []byte             // the replayable bytes that want to be early
+	noEarly   EarlyReason        // why none of them may be, or EarlyNone
+	noSession bool               // full handshake
+	plain     bool               // without TCP Fast Open
+	std       string             // why crypto/tls runs the connection, or ""
+	redial    string             // why this is not the first dial, or ""
+	broken    int                // early bytes that left on dials that broke
+	brokenTo  *handshake.Session // with which session they left, the last time
 }
 
 // attempt is one connection attempt: an engine with its first flight.
@@ -168,6 +169,7 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 		t.engine, err = handshake.NewClient(&config)
 		return err
 	}
+	t.info.PSKGroup = false
 	listed := config.Groups
 	classical := slices.DeleteFunc(slices.Clone(listed), isHybrid)
 	last := c.dialer.hosts.get(c.hostKey).group

@@ -1,6 +1,7 @@
 package tlstfo
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,7 +35,7 @@ func (c *Conn) establish(ctx context.Context) error {
 			return c.wrap(out, ErrEarlyDataAccepted)
 		case out.earlyLeft && !errors.Is(out.err, ErrEarlyDataRejected): // the one rejection that was authenticated
 			uncertain = true
-			p.broken += out.early
+			p.broken, p.brokenTo = p.broken+out.early, out.earlyTo
 		}
 		next, ok := c.redial(p, out)
 		if !ok || ctx.Err() != nil {
@@ -53,12 +54,18 @@ func (c *Conn) establish(ctx context.Context) error {
 // outcome is how a try ended.
 type outcome struct {
 	err         error
-	op          string // "dial", "handshake"
-	left        bool   // bytes of a flight may have left this machine
-	earlyLeft   bool   // and early data among them
-	beforeHello bool   // no valid ServerHello came
-	early       int    // how many bytes of it
-	accepted    bool   // the server accepted the early data
+	op          string             // "dial", "handshake"
+	left        bool               // bytes of a flight may have left this machine
+	earlyLeft   bool               // and early data among them
+	early       int                // how many bytes of it
+	earlyTo     *handshake.Session // with which session
+	beforeHello bool               // no valid ServerHello came
+	accepted    bool               // the server accepted the early data
+}
+
+// noteEarly says that early data may have left with an attempt.
+func (out *outcome) noteEarly(t *attempt) {
+	out.earlyLeft, out.early, out.earlyTo = true, t.early, t.session.hs
 }
 
 // wrap makes the error that the caller sees.
@@ -164,7 +171,7 @@ func (c *Conn) try(ctx context.Context, p plan, redials int) outcome {
 	}
 	t.info.Redials, t.info.Redial = redials, p.redial
 	c.setTransport(raw, t)
-	s := &shaking{c: c, t: t, raw: raw, out: out}
+	s := &shaking{c: c, t: t, raw: raw, out: out, earlyTo: cmp.Or(out.earlyTo, p.brokenTo)}
 	s.out.op = "handshake"
 	s.run(ctx)
 	if s.out.err != nil {
@@ -173,12 +180,19 @@ func (c *Conn) try(ctx context.Context, p plan, redials int) outcome {
 	return s.out
 }
 
+// setInfo publishes what is known so far.
+func (c *Conn) setInfo(info ConnInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info = info
+}
+
 // setTransport publishes what a dial came to.
 func (c *Conn) setTransport(raw net.Conn, t *attempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.raw, c.info = raw, t.info
-	if t.engine != nil && t.info.Early.Offered {
+	c.raw, c.info, c.state = raw, t.info, tls.ConnectionState{}
+	if t.info.Early.Offered {
 		c.state = t.engine.PredictedState()
 	}
 	if c.noLinger {
@@ -220,7 +234,11 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 	for _, t := range attempts {
 		out.left = out.left || t.on.Left
 		if t.on.OnceLeft {
-			out.earlyLeft, out.early = true, t.early
+			out.noteEarly(t)
+		}
+		if t.on.OnceLeft && (err != nil || t.on != info.Won) {
+			t.info.Early.Reason = EarlyBroke
+			c.setInfo(t.info)
 		}
 		switch {
 		case err == nil && t.on == info.Won:
@@ -230,15 +248,18 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 		}
 	}
 	switch {
-	case err != nil && ctx.Err() != nil:
-		out.err = context.Cause(ctx)
-		return nil, nil, out
 	case err != nil:
+		if ctx.Err() != nil {
+			out.err = context.Cause(ctx)
+		}
 		return nil, nil, out
 	case won.early == 0 && out.earlyLeft && c.dialer.FailOnReject:
 		conn.Close()
 		out.err = errors.New("an attempt on another address may have sent the early data")
 		return nil, nil, out
+	}
+	if won.early == 0 {
+		won.info.Early.Broken += out.early
 	}
 	won.info.FastOpen = *info
 	won.info.RTT = info.ConnectTime
@@ -255,6 +276,9 @@ func (c *Conn) connectOther(ctx context.Context, p plan) (net.Conn, *attempt, ou
 			nd = new(net.Dialer)
 		}
 		if raw, out.err = nd.DialContext(ctx, c.network, c.addr); out.err != nil {
+			if ctx.Err() != nil {
+				out.err = context.Cause(ctx)
+			}
 			return nil, nil, out
 		}
 	}
@@ -266,8 +290,10 @@ func (c *Conn) connectOther(ctx context.Context, p plan) (net.Conn, *attempt, ou
 		out.err = err
 		return nil, nil, out
 	}
-	t.unsent = t.flight
-	out.left, out.earlyLeft, out.early = true, t.early > 0, t.early
+	t.unsent, out.left = t.flight, true
+	if t.early > 0 {
+		out.noteEarly(t)
+	}
 	return raw, t, out
 }
 

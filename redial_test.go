@@ -1,6 +1,7 @@
 package tlstfo
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -104,8 +105,8 @@ func TestBrokenAfterAccept(t *testing.T) {
 	if !errors.Is(err, ErrEarlyDataAccepted) || !errors.Is(err, no) || !errors.Is(err, handshake.FaultCertificateRejected) {
 		t.Errorf("%v", err)
 	}
-	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, no) {
-		t.Errorf("Read: %v", err)
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, no) || !c.Info().Early.Accepted {
+		t.Errorf("Read: %v, %+v", err, c.Info())
 	}
 	if v := o.onlyVisit(t); v.data != "GET 1" || v.early() != "GET 1" {
 		t.Errorf("the application got %q, early %q", v.data, v.early())
@@ -343,4 +344,155 @@ func TestClosedWhileDialling(t *testing.T) {
 		<-o.visits
 	}
 	o.Close()
+}
+
+// TestNotSentAgain: early data of a dial that broke, or whose session was refused with its
+// key exchange, goes to no other protocol and, with StrictIdentity, to no other certificate.
+func TestNotSentAgain(t *testing.T) {
+	cookie := func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+	for name, change := range map[string]func(*testing.T, *origin, *Dialer){
+		"session refused, another certificate": func(t *testing.T, o *origin, d *Dialer) {
+			d.StrictIdentity, d.testRoom = true, cookie
+			o.changeCertificate(t, "test.example")
+			o.RotateTicketKeys(0)
+		},
+		"session refused, another protocol": func(_ *testing.T, o *origin, d *Dialer) {
+			d.testRoom = cookie
+			o.Update(func(c *handshake.ServerConfig) { c.NextProtos = []string{"two"} })
+			o.RotateTicketKeys(0)
+		},
+		"broken, another certificate": func(t *testing.T, o *origin, d *Dialer) {
+			d.StrictIdentity = true
+			o.changeCertificate(t, "test.example")
+			o.RotateTicketKeys(0)
+			o.knobsFor(testpeer.Knobs{CloseAfterRead: 1})
+		},
+		"broken, a client certificate": func(_ *testing.T, o *origin, d *Dialer) {
+			o.Update(func(c *handshake.ServerConfig) { c.ClientAuth = tls.RequestClientCert })
+			o.RotateTicketKeys(0)
+			o.knobsFor(testpeer.Knobs{CloseAfterRead: 1})
+		},
+	} {
+		o := newOrigin(t)
+		o.Update(func(c *handshake.ServerConfig) { c.NextProtos = []string{"one"} })
+		d := o.dialer()
+		d.TLSConfig.NextProtos = []string{"one", "two"}
+		d.TLSConfig.Certificates = []tls.Certificate{o.cert}
+		d.testRoom = cookie // the lineage is hybrid
+		o.prime(t, d)
+		d.testRoom = nil
+		change(t, o, d)
+		c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := c.Handshake(); !errors.Is(err, ErrEarlyDataUncertain) || errors.Is(err, ErrEarlyDataRejected) {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.Close()
+		for range 2 {
+			select {
+			case v := <-o.visits:
+				if v.data != "" {
+					t.Errorf("%s: the application got %q", name, v.data)
+				}
+			case <-o.failed:
+			}
+		}
+	}
+}
+
+// TestInfoOfFailure: Info and the errors of a Conn that failed say what became
+// of its early data, whoever ended it.
+func TestInfoOfFailure(t *testing.T) {
+	ended := func(c *Conn) {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		c.HandshakeContext(ctx)
+	}
+	for name, k := range map[string]struct {
+		knobs  testpeer.Knobs
+		end    func(*Conn)
+		want   error
+		reason EarlyReason
+	}{
+		"rejected":             {testpeer.Knobs{RefuseEarlyData: true}, nil, ErrEarlyDataRejected, EarlyPeerDeclined},
+		"broken":               {testpeer.Knobs{CloseAfterRead: 1}, nil, ErrEarlyDataUncertain, EarlyBroke},
+		"cancelled in silence": {testpeer.Knobs{Silent: true}, ended, ErrEarlyDataUncertain, EarlyBroke},
+	} {
+		o := newOrigin(t)
+		d := o.dialer()
+		d.FailOnReject = true
+		o.prime(t, d)
+		o.Set(k.knobs)
+		c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if k.end != nil {
+			k.end(c)
+		}
+		err = c.Handshake()
+		if !errors.Is(err, k.want) || k.end != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if e := c.Info().Early; !e.Offered || e.Bytes != 1 || e.Reason != k.reason || e.Accepted || e.Resent != 0 {
+			t.Errorf("%s: %+v", name, e)
+		}
+		if state := c.ConnectionState(); state.Version != 0 || state.HandshakeComplete || state.DidResume {
+			t.Errorf("%s: %+v", name, state)
+		}
+		c.Close()
+	}
+}
+
+// TestStateOfRedial: what a ticket predicted is not said of a dial without it,
+// and a hello without a session is not said to lean on one.
+func TestStateOfRedial(t *testing.T) {
+	o := newOrigin(t)
+	d := o.dialer()
+	o.prime(t, d)
+	second := make(chan struct{})
+	n := o.accepted.Load()
+	knobs := func(i int) {
+		o.Set(testpeer.Knobs{CloseAfterRead: 1})
+		if i == int(n)+2 {
+			o.Set(testpeer.Knobs{Silent: true})
+			close(second)
+		}
+	}
+	o.onAccept.Store(&knobs)
+	c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-second
+	for c.Info().Redials == 0 {
+		time.Sleep(time.Millisecond) // the client hears of the accept a moment later
+	}
+	if state := c.ConnectionState(); state.DidResume {
+		t.Errorf("%+v", state)
+	}
+	c.SetLinger(0)
+	c.Close()
+
+	o.onAccept.Store(nil)
+	o.Set(testpeer.Knobs{})
+	asked := 0
+	d = o.dialer()
+	d.testRoom = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+	d.TLSConfig.VerifyConnection = func(state tls.ConnectionState) error {
+		if asked++; asked == 2 { // of the predicted state
+			return errors.New("not this ticket")
+		}
+		return nil
+	}
+	o.prime(t, d)
+	if c, err = d.DialEarly(t.Context(), "tcp", o.addr, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c, "x")
+	if info := c.Info(); info.PSKGroup || info.Resumed || info.Early.Reason != EarlyIdentity {
+		t.Errorf("%+v", info)
+	}
 }

@@ -3,6 +3,7 @@ package tlstfo
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -32,6 +33,10 @@ type shaking struct {
 	raw   net.Conn
 	out   outcome
 	guard bool // the watchdog runs
+
+	// earlyTo is the session that early data left with, on this dial or on one
+	// that broke before; nil if none did.
+	earlyTo *handshake.Session
 }
 
 // run goes from the first flight to the established Conn, or sets out.err. A
@@ -46,6 +51,12 @@ func (s *shaking) run(ctx context.Context) {
 		err = context.Cause(ctx)
 	}
 	s.out.err = err
+	if err != nil {
+		if e := &s.t.info.Early; e.Offered && e.Reason == EarlyNone {
+			e.Reason = EarlyBroke
+		}
+		s.c.setInfo(s.t.info)
+	}
 }
 
 // exchange drives the engine until the handshake is complete.
@@ -71,6 +82,8 @@ func (s *shaking) exchange() error {
 			return err
 		}
 		switch ev.Kind {
+		case handshake.EventEarlyAccepted:
+			s.t.info.Early.Accepted, s.t.info.Early.Reason = true, EarlyAccepted
 		case handshake.EventEarlyRejected:
 			s.t.info.Early.Reason = rejection(ev.Reason)
 		case handshake.EventHandshakeComplete:
@@ -125,15 +138,14 @@ func (s *shaking) complete() error {
 	rest := c.first
 	switch {
 	case s.out.accepted:
-		t.info.Early.Accepted, t.info.Early.Reason = true, EarlyAccepted
 		rest = rest[t.early:]
-	case t.early > 0:
+	case s.earlyTo != nil:
 		if err := s.mayResend(); err != nil {
 			s.raw.SetWriteDeadline(time.Now().Add(alertTimeout))
 			s.raw.Write(engine.AppendOutput(nil))
 			return err
 		}
-		t.info.Early.Resent = t.early
+		t.info.Early.Resent = t.early // 0 where it left on an earlier dial: Broken counts that
 	}
 	t.info.Resumed, t.info.SentHRR = state.DidResume, state.HelloRetryRequest
 
@@ -161,27 +173,42 @@ func (s *shaking) complete() error {
 	return nil
 }
 
-// mayResend says why rejected early data may not go again on this connection.
-// The server's identity was verified anew by the engine, for the same name and
-// roots, and VerifyConnection agreed with it; nothing was read out yet.
+// mayResend says why early data that was rejected, or that left on a dial that
+// broke, may not go again on this connection. The server's identity was
+// verified anew by the engine, for the same name and roots, and
+// VerifyConnection agreed with it; nothing was read out yet.
 func (s *shaking) mayResend() error {
-	before, now := s.t.session.hs, s.t.engine.ConnectionState()
-	why := ""
+	why := s.c.whatChanged(s.earlyTo, s.t.engine.ConnectionState())
 	switch {
 	case s.c.dialer.FailOnReject:
 		why = "FailOnReject is set"
-	case now.NegotiatedProtocol != before.ALPN:
-		why = "the application protocol changed"
-	case !bytes.Equal(s.t.engine.ClientChainSum(), before.ClientCertificate):
+	case why == "" && !bytes.Equal(s.t.engine.ClientChainSum(), s.earlyTo.ClientCertificate):
 		why = "the client certificate changed"
-	case s.c.dialer.StrictIdentity && !sameLeaf(now.PeerCertificates, before.PeerCertificates):
-		why = "the server's certificate changed"
 	}
-	if why == "" {
+	switch {
+	case why == "":
 		return nil
+	case s.t.early == 0:
+		return notAgain(why)
 	}
 	return &rejectedError{s.t.info.Early.Reason, why}
 }
+
+// whatChanged says what makes a connection another than the one that early
+// data was meant for; "" if nothing does.
+func (c *Conn) whatChanged(before *handshake.Session, now tls.ConnectionState) string {
+	switch {
+	case now.NegotiatedProtocol != before.ALPN:
+		return "the application protocol changed"
+	case c.dialer.StrictIdentity && !sameLeaf(now.PeerCertificates, before.PeerCertificates):
+		return "the server's certificate changed"
+	}
+	return ""
+}
+
+// notAgain is the error of a redial that must not have the early data of the
+// dial before.
+func notAgain(why string) error { return errors.New("the early data was not sent again: " + why) }
 
 // rejectedError is ErrEarlyDataRejected with its reasons.
 type rejectedError struct {

@@ -13,14 +13,15 @@ import (
 // error: use Conn.ExportKeyingMaterial.
 func (c *Conn) ConnectionState() tls.ConnectionState {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.std != nil {
-		return c.std.ConnectionState()
-	}
-	if c.state.Version == 0 {
+	state, std := c.state, c.std
+	c.mu.Unlock()
+	switch {
+	case std != nil: // without mu: a renegotiation makes it wait
+		return std.ConnectionState()
+	case state.Version == 0:
 		return emptyState()
 	}
-	return c.state
+	return state
 }
 
 // emptyState returns a state whose ExportKeyingMaterial returns an error; that of

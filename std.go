@@ -33,8 +33,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan, redials int) outcome {
 	}
 	conn := tls.Client(transport, c.config)
 	if out.err = conn.HandshakeContext(ctx); out.err == nil {
-		conn.SetWriteDeadline(deadlineOf(ctx))
-		_, out.err = conn.Write(c.first)
+		out.err = c.deliverStd(ctx, conn, p)
 	}
 	if out.err != nil {
 		transport.Close()
@@ -57,9 +56,20 @@ func (c *Conn) tryStd(ctx context.Context, p plan, redials int) outcome {
 	return out
 }
 
-func deadlineOf(ctx context.Context) time.Time {
-	t, _ := ctx.Deadline()
-	return t
+// deliverStd sends what was handed over before the handshake. Early data of a
+// dial that broke goes again only where mayResend would let it.
+func (c *Conn) deliverStd(ctx context.Context, conn *tls.Conn, p plan) error {
+	if p.brokenTo != nil {
+		if why := c.whatChanged(p.brokenTo, conn.ConnectionState()); why != "" {
+			return notAgain(why)
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
+	_, err := conn.Write(c.first)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
 // dialHello makes the transport with crypto/tls's hello in the first flight. A
@@ -72,10 +82,14 @@ func (c *Conn) dialHello(ctx context.Context, p plan, t *attempt, hello []byte) 
 			nd = new(net.Dialer)
 		}
 		conn, err := nd.DialContext(ctx, network, c.addr)
-		if err == nil {
-			_, err = conn.Write(hello)
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		if _, err := conn.Write(hello); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return conn, nil
 	}
 	conn, info, err := c.tfoDialer(p).DialContext(ctx, c.network, c.addr,
 		func(context.Context, *tfo.Attempt) (tfo.Flight, error) { return tfo.Flight{Data: hello}, nil })

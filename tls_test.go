@@ -2,6 +2,7 @@ package tlstfo
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,6 +13,9 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -192,5 +196,65 @@ func TestOlderServer(t *testing.T) {
 	d = &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example", MinVersion: tls.VersionTLS13}}
 	if _, err := d.Dial("tcp", addr); !errors.Is(err, ErrNotTLS13) {
 		t.Errorf("MinVersion 1.3: %v", err)
+	}
+}
+
+// TestStdBound: what crypto/tls delivers for a Conn is bound as the rest is.
+func TestStdBound(t *testing.T) {
+	ca := newAuthority(t)
+	stop := make(chan struct{})
+	defer close(stop)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.issue(nil, "test.example")}, MaxVersion: tls.VersionTLS12}
+	addr := stdServer(t, config, func(c *tls.Conn) {
+		c.Handshake()
+		<-stop // reads nothing
+	})
+	d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example"}, Timeout: time.Hour}
+	c, err := d.DialEarly(t.Context(), "tcp", addr, make([]byte, 24<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := c.HandshakeContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("HandshakeContext: %v", err)
+	}
+	c.Close()
+}
+
+// TestUnixSocketRefuses: a transport that takes no hello is closed. It may go
+// without a name to verify.
+func TestUnixSocketRefuses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Skip("no Unix sockets here: ", err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	open := func() int {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("no list of open files here: ", err)
+		}
+		return len(fds)
+	}
+	before := open()
+	for range 300 {
+		_, err := Dial("unix", path, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
+		if err == nil || strings.Contains(err.Error(), "missing port") {
+			t.Fatal(err)
+		}
+	}
+	if after := open(); after > before+3 {
+		t.Errorf("%d open files before, %d after", before, after)
 	}
 }

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/tlstfo/tlstfo/internal/netlab"
@@ -14,25 +15,30 @@ func TestWarm(t *testing.T) {
 		u := newUser(t, lab, ip, profile{CA: n.credentials().ca})
 
 		u.get(early).want(t, 3, false) // first contact: no cookie, no ticket
-		best := u.get(early)
-		best.wantEarly(t)
-		for range 4 { // on a busy machine some are slow; the order of the packets is always right
-			x := u.get(early)
-			x.wantEarly(t)
-			if x.onWire() < best.onWire() {
-				best = x
-			}
-		}
+		trips := bestTrips(t, func() *exchange { return u.get(early) })
 		u.get(netHTTP).want(t, 3, false)
 		std := u.get(netHTTP)
 		std.want(t, 3, true)
-		trips := float64(best.onWire()) / float64(rtt)
 		t.Logf("first response byte after %.2f round trips, with net/http after %.2f", trips, float64(std.onWire())/float64(rtt))
-		if trips > 1.10 {
-			t.Errorf("first response byte after %.2f round trips, want at most 1.10:\n%v", trips, best.packets())
-		}
 		n.check(u)
 	})
+}
+
+// bestTrips makes warm requests until one gets its first response byte within 1.10 round trips of the SYN. On a busy machine some take longer; the order of
+// the packets must be right always.
+func bestTrips(t *testing.T, get func() *exchange) float64 {
+	t.Helper()
+	const least, most, limit = 3, 30, 1.10
+	best := math.Inf(1)
+	for i := 0; i < least || i < most && best > limit; i++ {
+		x := get()
+		x.wantEarly(t)
+		best = min(best, float64(x.onWire())/float64(rtt))
+	}
+	if best > limit {
+		t.Errorf("first response byte after %.2f round trips at best, want at most %.2f", best, limit)
+	}
+	return best
 }
 
 // TestHalf says what each half is worth: without Fast Open, or without early data, a warm request takes two round trips.

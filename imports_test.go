@@ -66,9 +66,14 @@ func TestEngineIsSansIO(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, word := range []string{"time.Now(", "time.Since(", "time.After", "\tgo "} {
-			if strings.Contains(string(source), word) {
-				t.Errorf("%s: %q", file, word)
+		for line := range strings.Lines(string(source)) {
+			if strings.HasPrefix(strings.TrimSpace(line), "//") {
+				continue
+			}
+			for _, word := range []string{"time.Now(", "time.Since(", "time.After", "\tgo "} {
+				if strings.Contains(line, word) {
+					t.Errorf("%s: %q", file, word)
+				}
 			}
 		}
 	}

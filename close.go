@@ -98,10 +98,7 @@ func (c *Conn) closeEngine() error {
 // mayLinger tells whether tickets are worth waiting for, and takes the read
 // half if so.
 func (c *Conn) mayLinger() bool {
-	if c.sessions == nil || c.noLinger || c.werr != nil {
-		return false
-	}
-	if pool, ok := c.sessions.(sessionCounter); ok && pool.Len(c.sessionKey) >= enoughTickets {
+	if c.sessions == nil || c.noLinger || c.werr != nil || c.hasTickets() {
 		return false
 	}
 	half, ok := c.raw.(interface{ CloseWrite() error })
@@ -114,8 +111,14 @@ func (c *Conn) mayLinger() bool {
 	if c.rerr != nil {
 		return false
 	}
-	c.rerr = net.ErrClosed
+	c.rerr, c.input = net.ErrClosed, nil
 	return true
+}
+
+// hasTickets tells whether there are enough tickets for the next connections.
+func (c *Conn) hasTickets() bool {
+	pool, ok := c.sessions.(sessionCounter)
+	return ok && pool.Len(c.sessionKey) >= enoughTickets
 }
 
 const (
@@ -191,8 +194,8 @@ func (l *lingers) end() {
 	}
 }
 
-// linger reads tickets from a closed connection, within its bounds. Nothing
-// but tickets is taken: the first application data ends it.
+// linger reads tickets from a closed connection, until there are enough, within
+// its bounds. Nothing but tickets is taken: the first application data ends it.
 func (c *Conn) linger() {
 	defer c.raw.Close()
 	wait := maxLingering
@@ -207,7 +210,9 @@ func (c *Conn) linger() {
 			return
 		case ev.Kind == handshake.EventTicket:
 			c.keep(ev.Session)
-		case ev.Kind == handshake.EventNone:
+		case c.hasTickets():
+			return
+		default:
 			n, err := c.raw.Read(c.opener.Buffer())
 			c.opener.Advance(n)
 			left -= n

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -59,8 +60,18 @@ func (c *Conn) goRun() {
 	}
 	go func() {
 		defer cancel()
+		growStack()
 		c.run(ctx)
 	}()
+}
+
+// growStack takes at once the stack that a handshake needs: growing there step
+// by step copies a deep stack each time.
+//
+//go:noinline
+func growStack() {
+	var room [12 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // run establishes the connection. What it sends early is *replayable*: the

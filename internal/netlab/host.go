@@ -51,7 +51,7 @@ func (h *Host) relay(ctx context.Context, path, name string, args []string) *exe
 	cmd := exec.CommandContext(ctx, selfExe)
 	cmd.Args = append([]string{processName, roleRelay, h.socket, strconv.Itoa(int(h.side)), path, name}, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(cancelSignal) }
-	cmd.WaitDelay = 2 * time.Second // a relay that is too young to hear the signal is killed then
+	cmd.WaitDelay = 10 * time.Second // a relay that is too young to hear the signal is killed then; a busy machine needs time to pass on output
 	return cmd
 }
 

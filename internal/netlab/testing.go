@@ -18,6 +18,9 @@ func Missing(t TB, what string) {
 	t.Skipf("skipped, missing: %s", what)
 }
 
+// mostPrinted is how many packets Start prints of a failed test.
+const mostPrinted = 500
+
 // TB is what Start needs of a *testing.T or *testing.B.
 type TB interface {
 	Helper()
@@ -44,7 +47,7 @@ func Start(t TB, cfg Config) *Lab {
 	t.Cleanup(func() {
 		if t.Failed() {
 			packets, err := lab.Packets()
-			t.Logf("packet log (%v):\n%v", err, packets)
+			t.Logf("packet log, the last of %d (%v):\n%v", len(packets), err, packets[max(0, len(packets)-mostPrinted):])
 		}
 		if err := lab.Close(); err != nil {
 			t.Errorf("close the lab: %v", err)

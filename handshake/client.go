@@ -109,10 +109,18 @@ func NewClient(cfg *Config) (*Client, error) {
 // or a *RemoteError, which close_notify in the midst of the handshake is too;
 // every later call returns it again.
 func (c *Client) Next(now time.Time) (Event, error) {
+	if c.err != nil {
+		return Event{}, c.err
+	}
+	event, err := c.next(now)
+	if err != nil {
+		c.forget()
+	}
+	return event, err
+}
+
+func (c *Client) next(now time.Time) (Event, error) {
 	for {
-		if c.err != nil {
-			return Event{}, c.err
-		}
 		if event := c.event; event.Kind != EventNone {
 			c.event = Event{}
 			return event, nil
@@ -138,12 +146,10 @@ func (c *Client) Next(now time.Time) (Event, error) {
 			return Event{}, nil
 		case typ == recordHandshake:
 			c.addHandshake(data)
-		case typ == recordAlert && !c.partial():
+		case typ == recordAlert:
 			closed, err := c.alert(data)
 			if closed {
-				c.err = &RemoteError{Alert: AlertCloseNotify, State: c.state, Authenticated: c.reader != nil}
-				c.state = StateFailed
-				return Event{}, c.err
+				err = c.remote(AlertCloseNotify)
 			}
 			if err != nil {
 				return Event{}, err
@@ -200,5 +206,17 @@ func (c *Client) Split() (*Sealer, *Opener) {
 	if c.state != StateConnected || c.err != nil {
 		return nil, nil
 	}
-	return c.split(c.resumption.session)
+	tickets := c.resumption
+	c.resumption = nil
+	return c.split(tickets)
+}
+
+// forget clears what the secrets of a failed connection were made of (section
+// 6).
+func (c *Client) forget() {
+	c.early.clear()
+	c.handshake.clear()
+	clear(c.clientHandshake)
+	clear(c.exporter)
+	c.early, c.handshake, c.clientHandshake, c.exporter, c.keys = nil, nil, nil, nil, nil
 }

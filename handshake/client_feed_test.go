@@ -241,7 +241,7 @@ func TestEarlyDataRetried(t *testing.T) {
 	h.Write(s.transcript)
 	h.Write(hello.message[:len(hello.message)-3-n])
 	early := newEarlySecret(s.suite, s.session.Secret)
-	if want := s.suite.finished(early.binderKey(), h.Sum(nil)); !bytes.HasSuffix(hello.message, want) {
+	if want := early.binder(h.Sum(nil)); !bytes.HasSuffix(hello.message, want) {
 		t.Errorf("binder is not over %x and the second hello", before)
 	}
 	s.group = tls.CurveP256

@@ -22,6 +22,7 @@ func (c *Client) finished(msg []byte, body cryptobyte.String, now time.Time) Fau
 	}
 	c.transcript.Write(msg)
 	master := c.handshake.master()
+	defer master.clear()
 	sum := c.transcriptSum()
 	client, server := master.clientTraffic(sum), master.serverTraffic(sum)
 	c.exporter = master.exporter(sum)

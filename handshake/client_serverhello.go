@@ -207,6 +207,7 @@ func (c *Client) keyExchange(h *serverHello) Fault {
 		return fault
 	}
 	if !c.info.resumed {
+		c.early.clear()
 		c.early = newEarlySecret(c.suite, nil)
 	}
 	c.handshake = c.early.handshake(shared)

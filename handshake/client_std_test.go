@@ -88,7 +88,7 @@ func TestResumption(t *testing.T) {
 	// make one: what matters is the lineage.
 	body := []byte{0, 0, 0, 60, 0, 0, 0, 1, 1, 7, 0, 2, 8, 9, 0, 0}
 	later := testTime.Add(time.Hour)
-	next, fault := c.resumption.session(body, later)
+	next, fault := o.tickets.session(body, later)
 	if fault != 0 || next.Group != tls.X25519MLKEM768 || !next.HybridAt.Equal(testTime) ||
 		!next.AuthenticatedAt.Equal(testTime) || !next.ReceivedAt.Equal(later) {
 		t.Errorf("fault %v, lineage %+v", fault, next)

@@ -135,7 +135,9 @@ func (k *privateKey) generate(rand io.Reader) (public []byte, err error) {
 		if _, err := io.ReadFull(rand, seed); err != nil {
 			return nil, err
 		}
-		if k.kem, err = k.group.kem.newKey(seed); err != nil {
+		k.kem, err = k.group.kem.newKey(seed)
+		clear(seed)
+		if err != nil {
 			return nil, err
 		}
 		encapsulation = k.kem.Encapsulator().Bytes()
@@ -168,7 +170,7 @@ func (k *privateKey) shared(serverShare []byte) ([]byte, Fault) {
 			return nil, FaultBadKeyShare
 		}
 	}
-	return k.group.join(classical, quantum), 0
+	return k.group.joinSecrets(classical, quantum), 0
 }
 
 // answer is the server's half: the secret, and the server's share, for a
@@ -201,7 +203,7 @@ func (g group) answer(clientShare []byte, rand io.Reader) (shared, serverShare [
 		}
 		quantum, ciphertext = peer.Encapsulate()
 	}
-	return g.join(classical, quantum), g.join(public, ciphertext), 0
+	return g.joinSecrets(classical, quantum), g.join(public, ciphertext), 0
 }
 
 // agree is (EC)DHE. crypto/ecdh checks that the peer's point is on the curve
@@ -224,6 +226,13 @@ func (g group) join(classical, quantum []byte) []byte {
 		classical, quantum = quantum, classical
 	}
 	return append(append([]byte(nil), classical...), quantum...)
+}
+
+// joinSecrets is join, and clears the parts.
+func (g group) joinSecrets(classical, quantum []byte) []byte {
+	defer clear(classical)
+	defer clear(quantum)
+	return g.join(classical, quantum)
 }
 
 // cut is the reverse of join for a share whose ML-KEM part has kemLen bytes.

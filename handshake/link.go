@@ -172,6 +172,9 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 		} else if data = body; typ == recordApplication {
 			return 0, nil, false, FaultUnexpectedRecord // not even an empty one
 		}
+		if typ != recordHandshake && l.partial() {
+			return 0, nil, false, FaultUnexpectedRecord // section 5.1: nothing else inside a handshake message
+		}
 		if len(data) == 0 {
 			if typ != recordApplication {
 				return 0, nil, false, FaultEmptyFragment // section 5.1
@@ -224,10 +227,12 @@ func (l *link) message() (msg []byte, ok bool, fault Fault) {
 	return pending[:n:n], true, 0
 }
 
-// addHandshake adds the content of a handshake record.
+// addHandshake adds the content of a handshake record. What was consumed goes
+// first: a peer whose records all end inside a message makes us hold one message
+// and one record, not all of them.
 func (l *link) addHandshake(data []byte) {
-	if l.mr == len(l.msgs) {
-		l.msgs, l.mr = l.msgs[:0], 0
+	if l.mr > 0 {
+		l.msgs, l.mr = l.msgs[:copy(l.msgs, l.msgs[l.mr:])], 0
 	}
 	l.msgs = append(l.msgs, data...)
 }
@@ -241,18 +246,14 @@ func (l *link) setReader(p *protector) Fault {
 	if l.partial() {
 		return FaultPartialMessage
 	}
-	if l.reader != nil {
-		l.reader.clear()
-	}
+	l.reader.clear()
 	l.reader = p
 	return 0
 }
 
 // setWriter changes the key for what this side sends.
 func (l *link) setWriter(p *protector) {
-	if l.writer != nil {
-		l.writer.clear()
-	}
+	l.writer.clear()
 	l.writer = p
 }
 
@@ -284,11 +285,11 @@ func (l *link) alert(data []byte) (closed bool, err error) {
 	case a == AlertCloseNotify:
 		return true, nil // whatever its level (section 6)
 	case data[0] == fatal:
-		l.err = &RemoteError{Alert: a, State: l.state, Authenticated: l.reader != nil}
-		l.state = StateFailed
-		return false, l.err
+		return false, l.remote(a)
 	case a != AlertUserCanceled:
-		return false, l.fail(FaultBadAlert, nil, a.String()) // section 6.1: the only other warning
+		// Section 6: an error alert is one whatever its level. That it has the
+		// wrong one is an error of its own; BoGo wants decode_error for it.
+		return false, l.fail(FaultBadAlert, nil, a.String())
 	case !spend(&l.used.warnings, maxWarnings):
 		return false, l.fail(FaultTooManyWarnings, nil, "")
 	}
@@ -300,10 +301,26 @@ func (l *link) alert(data []byte) (closed bool, err error) {
 func (l *link) fail(f Fault, cause error, info string) error {
 	if l.err == nil {
 		local := &LocalError{Fault: f, State: l.state, Err: cause, Info: info}
-		l.err, l.state = local, StateFailed
 		if !l.silent {
 			l.send(recordAlert, []byte{2, byte(local.Alert())})
 		}
+		l.end(local)
 	}
 	return l.err
+}
+
+// remote makes the connection dead after an alert of the peer: an error, or
+// close_notify where it cannot stand.
+func (l *link) remote(a Alert) error {
+	return l.end(&RemoteError{Alert: a, State: l.state, Authenticated: l.reader != nil})
+}
+
+// end makes the connection dead and forgets its keys (section 6: "Servers and
+// clients MUST forget the secret values and keys established in failed
+// connections").
+func (l *link) end(err error) error {
+	l.err, l.state = err, StateFailed
+	l.reader.clear()
+	l.writer.clear()
+	return err
 }

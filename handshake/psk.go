@@ -104,7 +104,6 @@ func setBinder(hello []byte, early *earlySecret, transcript hash.Hash) {
 	n := early.suite.hashLen
 	truncated := hello[:len(hello)-2-1-n]
 	transcript.Write(truncated)
-	binder := early.suite.finished(early.binderKey(), transcript.Sum(nil))
-	copy(hello[len(hello)-n:], binder)
+	copy(hello[len(hello)-n:], early.binder(transcript.Sum(nil)))
 	transcript.Write(hello[len(truncated):])
 }

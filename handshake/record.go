@@ -70,8 +70,13 @@ func (p *protector) update() error { return p.rekey(p.suite.nextTraffic(p.secret
 // exhausted tells that the key protected as many records as it may.
 func (p *protector) exhausted() bool { return p.seq >= p.suite.maxRecords }
 
-// clear forgets the secret.
-func (p *protector) clear() { clear(p.secret); p.secret, p.aead = nil, nil }
+// clear forgets the secret. The protector cannot be used any more; nil is none.
+func (p *protector) clear() {
+	if p != nil {
+		clear(p.secret)
+		p.secret, p.aead, p.iv, p.nonce = nil, nil, [12]byte{}, [12]byte{}
+	}
+}
 
 // seal appends one protected record. len(data)+pad must not exceed
 // maxPlaintext; data and dst must not overlap.

@@ -19,9 +19,12 @@ func newEarlySecret(s *suite, psk []byte) *earlySecret {
 	return &earlySecret{s, extract(s, psk, nil)}
 }
 
-// binderKey is the key of a resumption PSK's binder.
-func (e *earlySecret) binderKey() []byte {
-	return e.suite.expandLabel(e.secret, "res binder", e.suite.emptyHash(), e.suite.hashLen)
+// binder is a resumption PSK's binder (section 4.2.11.2) over the hash of the
+// transcript that ends where the binders begin.
+func (e *earlySecret) binder(transcript []byte) []byte {
+	key := e.suite.expandLabel(e.secret, "res binder", e.suite.emptyHash(), e.suite.hashLen)
+	defer clear(key)
+	return e.suite.finished(key, transcript)
 }
 
 // clientTraffic protects early data. The transcript is the ClientHello.
@@ -33,11 +36,18 @@ func (e *earlySecret) clientTraffic(transcript []byte) []byte {
 func (e *earlySecret) handshake(shared []byte) *handshakeSecret {
 	derived := e.suite.expandLabel(e.secret, "derived", e.suite.emptyHash(), e.suite.hashLen)
 	h := &handshakeSecret{e.suite, extract(e.suite, shared, derived)}
+	clear(derived)
 	e.clear()
 	return h
 }
 
-func (e *earlySecret) clear() { clear(e.secret); e.secret = nil }
+// clear forgets the stage; nil is none.
+func (e *earlySecret) clear() {
+	if e != nil {
+		clear(e.secret)
+		e.secret = nil
+	}
+}
 
 // handshakeSecret is the second stage: the handshake itself.
 type handshakeSecret struct {
@@ -60,9 +70,17 @@ func (h *handshakeSecret) serverTraffic(transcript []byte) []byte {
 func (h *handshakeSecret) master() *masterSecret {
 	derived := h.suite.expandLabel(h.secret, "derived", h.suite.emptyHash(), h.suite.hashLen)
 	m := &masterSecret{h.suite, extract(h.suite, make([]byte, h.suite.hashLen), derived)}
-	clear(h.secret)
-	h.secret = nil
+	clear(derived)
+	h.clear()
 	return m
+}
+
+// clear forgets the stage; nil is none.
+func (h *handshakeSecret) clear() {
+	if h != nil {
+		clear(h.secret)
+		h.secret = nil
+	}
 }
 
 // masterSecret is the third stage: application traffic, exporters,
@@ -93,9 +111,16 @@ func (m *masterSecret) exporter(transcript []byte) []byte {
 // ends with the client's Finished.
 func (m *masterSecret) resumption(transcript []byte) []byte {
 	s := m.suite.expandLabel(m.secret, "res master", transcript, m.suite.hashLen)
-	clear(m.secret)
-	m.secret = nil
+	m.clear()
 	return s
+}
+
+// clear forgets the stage; nil is none.
+func (m *masterSecret) clear() {
+	if m != nil {
+		clear(m.secret)
+		m.secret = nil
+	}
 }
 
 // resumptionPSK derives a ticket's PSK (section 4.6.1).

@@ -79,6 +79,14 @@ func (s *Server) Next(now time.Time) (Event, error) {
 	if s.err != nil {
 		return Event{}, s.err
 	}
+	event, err := s.next(now)
+	if err != nil {
+		s.forget()
+	}
+	return event, err
+}
+
+func (s *Server) next(now time.Time) (Event, error) {
 	for s.state != StateConnected {
 		msg, ok, fault := s.message()
 		if ok {
@@ -104,12 +112,12 @@ func (s *Server) Next(now time.Time) (Event, error) {
 		case typ == recordAlert:
 			closed, err := s.alert(data)
 			if closed {
-				err = s.closedEarly()
+				err = s.remote(AlertCloseNotify)
 			}
 			if err != nil {
 				return Event{}, err
 			}
-		case typ == recordApplication && s.state == StateEndOfEarlyData && !s.partial():
+		case typ == recordApplication && s.state == StateEndOfEarlyData:
 			if s.early -= len(data); s.early < 0 {
 				return Event{}, s.fail(FaultTooMuchEarlyData, nil, "") // section 4.2.10
 			}
@@ -119,13 +127,6 @@ func (s *Server) Next(now time.Time) (Event, error) {
 		}
 	}
 	return Event{}, nil
-}
-
-// closedEarly ends a handshake that the peer gave up by close_notify.
-func (s *Server) closedEarly() error {
-	s.err = &RemoteError{Alert: AlertCloseNotify, State: s.state, Authenticated: s.reader != nil}
-	s.state = StateFailed
-	return s.err
 }
 
 // handle dispatches a message. Its default arm is the only source of
@@ -172,9 +173,28 @@ func (s *Server) clientFinished(msg []byte, now time.Time) Fault {
 		return s.internal(err)
 	}
 	clear(s.clientHandshake)
+	if s.session != nil {
+		clear(s.session.secret)
+	}
+	s.clientHandshake, s.clientTraffic, s.master, s.transcript = nil, nil, nil, nil
+	s.first, s.prefix = nil, nil
 	s.allowCCS = false
 	s.state = StateConnected
 	return 0
+}
+
+// forget clears what the secrets of a failed connection were made of (section
+// 6).
+func (s *Server) forget() {
+	s.earlySecret.clear()
+	s.master.clear()
+	for _, secret := range [][]byte{s.clientHandshake, s.serverHandshake, s.clientTraffic, s.exporter} {
+		clear(secret)
+	}
+	if s.session != nil {
+		clear(s.session.secret)
+	}
+	s.master, s.clientHandshake, s.serverHandshake, s.clientTraffic, s.exporter = nil, nil, nil, nil, nil
 }
 
 // readUnder changes the key for what the client sends. The secret now belongs

@@ -13,6 +13,7 @@ import (
 // (section 4.2.11) and checks the binder of the one that it takes.
 func (s *Server) selectPSK(now time.Time) Fault {
 	s.session, s.peer, s.chains, s.peerDER = nil, nil, nil, nil
+	s.earlySecret.clear() // of the first hello
 	s.earlySecret = newEarlySecret(s.suite, nil)
 	if s.cfg.TicketKeys == nil || !bytes.Contains(s.hello.pskModes, []byte{pskModeDHE}) {
 		return 0 // section 4.2.9
@@ -26,8 +27,8 @@ func (s *Server) selectPSK(now time.Time) Fault {
 		transcript := s.suite.hash()
 		transcript.Write(s.prefix)
 		transcript.Write(s.hello.truncated())
-		binder := s.suite.finished(early.binderKey(), transcript.Sum(nil))
-		if !hmac.Equal(binder, s.hello.binders[i]) {
+		if !hmac.Equal(early.binder(transcript.Sum(nil)), s.hello.binders[i]) {
+			early.clear()
 			return FaultBadBinder // section 4.2.11.2
 		}
 		s.session, s.index, s.earlySecret, s.keySince = session, i, early, since

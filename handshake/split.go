@@ -12,11 +12,11 @@ var errSplit = errors.New("tls: the engine was split: use its Sealer and Opener"
 
 // split moves the keys and the bytes that were received but not consumed into
 // a Sealer and an Opener. Output that was queued before stays in the engine.
-// ticket handles the body of a NewSessionTicket; nil refuses the message.
-func (l *link) split(ticket func(body []byte, now time.Time) (*Session, Fault)) (*Sealer, *Opener) {
+// tickets makes sessions of NewSessionTicket; nil refuses the message.
+func (l *link) split(tickets *resumption) (*Sealer, *Opener) {
 	owed := new(atomic.Bool)
 	s := &Sealer{writer: l.writer, owed: owed}
-	o := &Opener{link: *l, owed: owed, ticket: ticket}
+	o := &Opener{link: *l, owed: owed, tickets: tickets}
 	o.writer, o.out, o.silent, o.allowCCS, o.skipEarly = nil, nil, true, false, 0
 	*l = link{state: l.state, err: errSplit, out: l.out, silent: true}
 	return s, o
@@ -125,8 +125,8 @@ func (s *Sealer) close() {
 // Sealer's.
 type Opener struct {
 	link
-	owed   *atomic.Bool
-	ticket func(body []byte, now time.Time) (*Session, Fault)
+	owed    *atomic.Bool
+	tickets *resumption // nil: a server's
 }
 
 // Next returns the next event: EventData, whose Data aliases the buffer and is
@@ -139,6 +139,23 @@ func (o *Opener) Next(now time.Time) (Event, error) {
 	if o.err != nil {
 		return Event{}, o.err
 	}
+	event, err := o.next(now)
+	if err != nil || event.Kind == EventCloseNotify {
+		o.forget()
+	}
+	return event, err
+}
+
+// forget clears the secrets: nothing is opened any more (section 6).
+func (o *Opener) forget() {
+	o.reader.clear()
+	if o.tickets != nil {
+		clear(o.tickets.secret)
+		o.tickets = nil
+	}
+}
+
+func (o *Opener) next(now time.Time) (Event, error) {
 	for o.state != StateClosed {
 		msg, ok, fault := o.message()
 		if fault != 0 {
@@ -159,9 +176,6 @@ func (o *Opener) Next(now time.Time) (Event, error) {
 		}
 		switch typ {
 		case recordApplication:
-			if o.partial() {
-				return Event{}, o.fail(FaultUnexpectedRecord, nil, "inside a handshake message") // section 5.1
-			}
 			o.used.keyUpdates = 0
 			return Event{Kind: EventData, Data: data}, nil
 		case recordHandshake:
@@ -191,8 +205,8 @@ func (o *Opener) postHandshake(msg []byte, now time.Time) (Event, error) {
 			return Event{}, o.fail(fault, nil, "")
 		}
 		return Event{}, nil
-	case typ == typeNewSessionTicket && o.ticket != nil:
-		session, fault := o.ticket(body, now)
+	case typ == typeNewSessionTicket && o.tickets != nil:
+		session, fault := o.tickets.session(body, now)
 		if fault != 0 {
 			return Event{}, o.fail(fault, nil, "")
 		}

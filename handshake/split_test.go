@@ -9,7 +9,7 @@ import (
 )
 
 // testSplit returns the two ends of a connection whose handshake is done.
-func testSplit(t testing.TB, suiteID uint16, ticket func([]byte, time.Time) (*Session, Fault)) (s *Sealer, o *Opener, peerS *Sealer, peerO *Opener) {
+func testSplit(t testing.TB, suiteID uint16, tickets *resumption) (s *Sealer, o *Opener, peerS *Sealer, peerO *Opener) {
 	t.Helper()
 	protect := func(b byte) *protector {
 		suite := suiteByID(suiteID)
@@ -21,7 +21,7 @@ func testSplit(t testing.TB, suiteID uint16, ticket func([]byte, time.Time) (*Se
 	}
 	a := link{state: StateConnected, writer: protect(1), reader: protect(2), sawRecord: true}
 	b := link{state: StateConnected, writer: protect(2), reader: protect(1), sawRecord: true}
-	s, o = a.split(ticket)
+	s, o = a.split(tickets)
 	peerS, peerO = b.split(nil)
 	return
 }
@@ -262,31 +262,18 @@ func TestOpenerBudgets(t *testing.T) {
 }
 
 func TestOpenerTicket(t *testing.T) {
-	session := new(Session)
+	suite := suiteByID(tls.TLS_AES_128_GCM_SHA256)
 	now := time.Unix(1e9, 0)
-	_, o, peerS, _ := testSplit(t, tls.TLS_AES_128_GCM_SHA256, func(body []byte, at time.Time) (*Session, Fault) {
-		switch string(body) {
-		case "good":
-			if !at.Equal(now) {
-				t.Errorf("received at %v", at)
-			}
-			return session, 0
-		case "skip":
-			return nil, 0
-		}
-		return nil, FaultBadTicket
-	})
-	message := func(body string) []byte {
-		return peerS.seal(nil, recordHandshake, append([]byte{4, 0, 0, byte(len(body))}, body...), 0)
+	_, o, peerS, _ := testSplit(t, suite.id, &resumption{suite: suite, secret: make([]byte, suite.hashLen)})
+	message := func(lifetime byte) []byte {
+		return peerS.seal(nil, recordHandshake, []byte{4, 0, 0, 15, lifetime, 0, 0, 9, 0, 0, 0, 5, 1, 0, 0, 1, 9, 0, 0}, 0)
 	}
-	o.Feed(message("skip"))
-	o.Feed(message("good"))
-	if ev, err := o.Next(now); err != nil || ev.Kind != EventTicket || ev.Session != session {
+	none := peerS.seal(nil, recordHandshake, []byte{4, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0, 5, 1, 0, 0, 1, 9, 0, 0}, 0)
+	o.Feed(append(none, message(0)...)) // the first one has no lifetime: it is discarded
+	if ev, err := o.Next(now); err != nil || ev.Kind != EventTicket || ev.Session.Lifetime != 9*time.Second || !ev.Session.ReceivedAt.Equal(now) {
 		t.Errorf("%+v, %v", ev, err)
 	}
-	if err := feedError(o, message("bad")); !errors.Is(err, FaultBadTicket) {
-		t.Error(err)
-	}
+	wantFault(t, feedError(o, message(1)), FaultBadTicket, StateConnected, AlertIllegalParameter)
 }
 
 // The buffer grows while a transport fills it, and one record is opened where

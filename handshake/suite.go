@@ -69,7 +69,9 @@ func (s *suite) expandLabel(secret []byte, label string, context []byte, length 
 // finished computes verify_data (section 4.4.4) or a PSK binder (section
 // 4.2.11.2) over a transcript hash.
 func (s *suite) finished(baseKey, transcript []byte) []byte {
-	mac := hmac.New(s.hash, s.expandLabel(baseKey, "finished", nil, s.hashLen))
+	key := s.expandLabel(baseKey, "finished", nil, s.hashLen)
+	defer clear(key)
+	mac := hmac.New(s.hash, key)
 	mac.Write(transcript)
 	return mac.Sum(nil)
 }

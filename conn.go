@@ -31,9 +31,9 @@ type Conn struct {
 	up, done, closing chan struct{}
 
 	mu       sync.Mutex
-	began    bool               // the first flight is fixed: begin was called
-	cancel   context.CancelFunc // ends run, where it is a goroutine
-	cause    error              // why it was ended
+	began    bool                    // the first flight is fixed: begin was called
+	cancel   context.CancelCauseFunc // ends run, where it is a goroutine
+	cause    error                   // why it was ended
 	closed   bool
 	noLinger bool        // SetLinger(0): Close drops what was not delivered
 	first    []byte      // copies of what was handed over before the handshake

@@ -2,6 +2,7 @@ package tlstfo
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -50,16 +51,18 @@ func (c *Conn) goBegin() {
 
 // goRun lets run go on in a goroutine of its own, bounded by Dialer.Timeout.
 func (c *Conn) goRun() {
-	ctx, cancel := context.WithTimeoutCause(c.dialCtx, c.dialer.timeout(), ErrTimeout)
+	ctx, stop := context.WithDeadlineCause(c.dialCtx, c.dialer.deadline(), ErrTimeout)
+	ctx, cancel := context.WithCancelCause(ctx)
 	c.mu.Lock()
 	c.cancel = cancel
-	ended := c.cause != nil
+	cause := c.cause
 	c.mu.Unlock()
-	if ended {
-		cancel()
+	if cause != nil {
+		cancel(cause)
 	}
 	go func() {
-		defer cancel()
+		defer stop()
+		defer cancel(nil)
 		growStack()
 		c.run(ctx)
 	}()
@@ -90,13 +93,10 @@ func (c *Conn) settle(err error) {
 	c.writeDeadline.stop()
 	switch {
 	case err != nil:
-		if c.cause != nil {
-			err = c.cause
-		}
 		if e := (*Error)(nil); !errors.As(err, &e) {
 			err = &Error{"dial", c.addr, err}
 		}
-		c.err = err
+		c.err, c.state = err, tls.ConnectionState{}
 		if c.raw != nil {
 			c.raw.Close()
 		}
@@ -114,7 +114,7 @@ func (c *Conn) abandon(cause error) {
 		c.cause = cause
 	}
 	if c.cancel != nil {
-		c.cancel()
+		c.cancel(cause)
 	}
 }
 

@@ -319,3 +319,17 @@ func (c endsLate) Done() <-chan struct{} {
 	close(done)
 	return done
 }
+
+// TestNetDialerDeadline: it is for the whole of a dial, as with tls.Dialer.
+func TestNetDialerDeadline(t *testing.T) {
+	addr := rawServer(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
+	d := &Dialer{TLSConfig: &tls.Config{ServerName: "test.example"}, Timeout: time.Hour,
+		NetDialer: &net.Dialer{Deadline: time.Now().Add(500 * time.Millisecond)}}
+	c, err := d.DialEarly(t.Context(), "tcp", addr, []byte("x"))
+	if err == nil {
+		err = c.Handshake()
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}

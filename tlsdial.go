@@ -301,6 +301,16 @@ func (d *Dialer) bind(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithDeadlineCause(ctx, deadline, ErrTimeout)
 }
 
+// deadline is when what runs on after a dialling call ends: NetDialer.Deadline is
+// for all of a dial.
+func (d *Dialer) deadline() time.Time {
+	t := time.Now().Add(d.timeout())
+	if nd := d.NetDialer; nd != nil && !nd.Deadline.IsZero() && nd.Deadline.Before(t) {
+		return nd.Deadline
+	}
+	return t
+}
+
 // timeout is Timeout with its default.
 func (d *Dialer) timeout() time.Duration {
 	switch {

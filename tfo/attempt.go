@@ -118,14 +118,15 @@ type attempt struct {
 	lane   *lane
 	events chan<- event
 
-	flight  Flight
-	asked   bool      // the callback was called
-	option  bool      // its SYN carried a Fast Open option or data, something to stumble over
-	taken   int       // how many bytes of flight the kernel took with the SYN
-	syn     synReport // what became of the SYN
-	start   time.Time // just before the SYN
-	elapsed time.Duration
-	fatal   error // ends the whole dial
+	flight   Flight
+	asked    bool      // the callback was called
+	option   bool      // its SYN carried a Fast Open option or data, something to stumble over
+	answered bool      // by a SYN-ACK
+	taken    int       // how many bytes of flight the kernel took with the SYN
+	syn      synReport // what became of the SYN
+	start    time.Time // just before the SYN
+	elapsed  time.Duration
+	fatal    error // ends the whole dial
 }
 
 // synReport says what a SYN carried and how that went.

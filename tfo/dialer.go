@@ -29,6 +29,9 @@ type Dialer struct {
 
 	// Disable switches TCP Fast Open off: every attempt is plain.
 	Disable bool
+
+	// Memory remembers where Fast Open did harm, so that dials set out plainly there for a while. Nil: nothing is remembered.
+	Memory *Memory
 }
 
 type (
@@ -124,6 +127,10 @@ func (d *dialing) newAttempt(addr netip.AddrPort) *attempt {
 	default:
 		t.Way = WayFastOpen
 		d.system.survey(t)
+		if d.dialer.Memory.avoids(t.source, addr.Addr()) {
+			t.Way, t.Cookie, t.Budget = WayPlain, CookieUnknown, 0
+			t.syn.why = ReasonAvoided
+		}
 	}
 	return t
 }

@@ -96,13 +96,13 @@ func TestAttemptErrors(t *testing.T) {
 
 func TestStrings(t *testing.T) {
 	seen := make(map[string]bool)
-	for r := ReasonNone; r <= ReasonUnknown; r++ {
+	for r := ReasonNone; r <= ReasonAvoided; r++ {
 		if s := r.String(); s == "" || seen[s] {
 			t.Errorf("reason %d is %q", r, s)
 		}
 		seen[r.String()] = true
 	}
-	if s := (ReasonUnknown + 1).String(); s != "reason?" {
+	if s := (ReasonAvoided + 1).String(); s != "reason?" {
 		t.Errorf("a reason of tomorrow is %q", s)
 	}
 	if WayPlain.String() != "plain" || WayFastOpen.String() != "fastopen" {

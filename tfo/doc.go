@@ -16,7 +16,8 @@
 // Some networks drop SYNs with data or with an option that they do not know, or answer them with a reset, and the kernel does little about it. So a dial is a race: over
 // the addresses of a name, as RFC 8305 says, and for each of them between Fast Open and a plain connect, which joins when Fast Open gets no answer in
 // time. The first SYN-ACK wins. What a plain connection sends, it sends after it has won; but a server that accepted the data of a SYN, and whose
-// SYN-ACK was lost, gets that flight a second time.
+// SYN-ACK was lost, gets that flight a second time. A [Memory] keeps Fast Open away, for a while, from where it did harm, so that only the first dial
+// pays for that.
 //
 // # Systems
 //

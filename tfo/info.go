@@ -50,6 +50,7 @@ const (
 	ReasonSynRetransmitted               // the SYN was lost; a SYN without data got through
 	ReasonPlainWay                       // a plain attempt won
 	ReasonUnknown                        // the system does not say
+	ReasonAvoided                        // the Memory says that it did harm there
 )
 
 var reasons = [...]string{
@@ -64,6 +65,7 @@ var reasons = [...]string{
 	ReasonSynRetransmitted: "syn retransmitted",
 	ReasonPlainWay:         "plain attempt won",
 	ReasonUnknown:          "unknown",
+	ReasonAvoided:          "avoided",
 }
 
 func (r Reason) String() string {

@@ -232,8 +232,10 @@ func (r *race) fail(e event) {
 func (r *race) win(e event) (*net.TCPConn, error) {
 	t := e.t
 	r.system.observe(t, e.conn)
+	t.answered = true
 	r.running--
 	r.dismiss(ErrLost)
+	r.remember(t)
 	err := t.deliver(r.ctx, e.conn)
 	t.settle(err)
 	if err != nil {
@@ -242,6 +244,24 @@ func (r *race) win(e event) (*net.TCPConn, error) {
 	}
 	r.info.won(t)
 	return e.conn, nil
+}
+
+// remember tells the Memory how Fast Open fared.
+func (r *race) remember(won *attempt) {
+	memory := r.dialer.Memory
+	for _, l := range r.lanes {
+		switch t := l.first; {
+		case !t.option || t.syn.why == ReasonPaused:
+		case t.answered && t.syn.retransmitted:
+			memory.failed(t.Attempt, FailureRetransmitted)
+		case t.answered:
+			memory.worked(t.Attempt)
+		case won == l.twin && errors.Is(t.Err, ErrLost):
+			memory.failed(t.Attempt, FailureNoAnswer)
+		case won == l.twin:
+			memory.failed(t.Attempt, FailureError)
+		}
+	}
 }
 
 // dismiss gives up all running attempts and waits for their ends.
@@ -260,6 +280,7 @@ func (r *race) dismiss(why error) {
 // finish notes the end of an attempt that did not win, for the given reason.
 func (r *race) finish(e event, why error) {
 	if e.conn != nil {
+		e.t.answered = true
 		r.system.observe(e.t, e.conn)
 		e.conn.SetLinger(0) // what it may still hold must not reach the server
 		e.conn.Close()

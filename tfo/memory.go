@@ -1,0 +1,250 @@
+package tfo
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Memory remembers where Fast Open did harm, so that dials set out plainly there for a while. The zero value is ready. It is safe for
+// concurrent use, may be shared between Dialers, and must not be copied after first use.
+//
+// Harm is a SYN with a Fast Open option or data that had to be sent again, that had no answer while a plain SYN to the same address had one, that was
+// answered by an error while a plain SYN was answered by a connection, or a connection that stalled (see Stalled).
+//
+// # The rule
+//
+// A destination is avoided after one failure: the second dial must not be slower than plain TCP. The back-off is 5 minutes, and doubles
+// with each failure in a row up to 24 hours. When it is over the next dial tries again, which costs it at most the time after which a plain attempt
+// joins. A success clears it: a SYN-ACK without a retransmission. When three destinations
+// have failed within an hour from the same network, and nothing succeeded between, then the network is to blame: everything from there is avoided, by
+// the same steps; after such a back-off one failure is enough for the next. A network is what shares an IPv4 source address or an IPv6 source prefix of 64 bits.
+//
+// A stall comes after a SYN-ACK, so such success does not clear one. It is cleared by a success after the back-off and as much time again.
+//
+// Others, for comparison: Apple counts per network, two losses, and begins at 60 minutes, which double; the time that Fast Open worked is subtracted, which is not done
+// here. Firefox needed five failures in a row, and then kept it off until its restart. FreeBSD pauses a path for 15 minutes after one
+// failure. Linux remembers nothing per destination. The steps here begin low because a single loss that was chance counts too, and because finding out that all is well
+// again costs little.
+//
+// Times are those of the wall clock when a Memory is stored, and clamped when it is read: no stored back-off lasts longer than 24 hours.
+type Memory struct {
+	mu      sync.Mutex
+	entries map[place]*entry
+	uses    uint64
+	clock   func() time.Time // nil: time.Now
+}
+
+const (
+	firstBackOff = 5 * time.Minute
+	mostBackOff  = 24 * time.Hour
+
+	networkFailures = 3         // so many destinations
+	networkWindow   = time.Hour // within this time
+
+	maxEntries  = 1024 // destinations and networks; the one that was not needed for longest goes
+	maxFailures = 255  // counted
+)
+
+// Failure is how Fast Open failed. The list only grows.
+type Failure uint8
+
+const (
+	FailureNone          Failure = iota
+	FailureNoAnswer              // a SYN had no answer, and a plain one had
+	FailureError                 // a SYN was answered by an error, a reset for instance, and a plain one by a connection
+	FailureRetransmitted         // a SYN had to be sent again
+	FailureStalled               // a connection stalled
+)
+
+var failures = [...]string{
+	FailureNone:          "none",
+	FailureNoAnswer:      "no answer to the SYN",
+	FailureError:         "error",
+	FailureRetransmitted: "syn retransmitted",
+	FailureStalled:       "stalled",
+}
+
+func (f Failure) String() string {
+	if int(f) < len(failures) {
+		return failures[f]
+	}
+	return "failure?"
+}
+
+// place is a destination seen from a network, or with the zero destination the network itself.
+type place struct {
+	network     netip.Addr // the first address of its prefix; zero if unknown
+	destination netip.Addr
+}
+
+// entry is what is remembered of a place.
+type entry struct {
+	failures int // in a row
+	until    time.Time
+	why      Failure
+	recent   []mark // of a network: destinations that failed lately
+	used     uint64 // when, by Memory.uses
+}
+
+type mark struct {
+	destination netip.Addr
+	at          time.Time
+	stalled     bool
+}
+
+// networkOf returns what stands for the network of a source address.
+func networkOf(source netip.Addr) netip.Addr {
+	if source.Is6() {
+		prefix, _ := source.Prefix(64)
+		return prefix.Addr()
+	}
+	return source
+}
+
+// backOff is how long the given number of failures keeps Fast Open away.
+func backOff(failures int) time.Duration {
+	d := firstBackOff
+	for range failures - 1 {
+		if d *= 2; d >= mostBackOff {
+			return mostBackOff
+		}
+	}
+	return d
+}
+
+func (m *Memory) now() time.Time {
+	if m.clock != nil {
+		return m.clock()
+	}
+	return time.Now()
+}
+
+// avoids says whether a dial should set out plainly.
+func (m *Memory) avoids(source, destination netip.Addr) bool {
+	if m == nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.entries) == 0 {
+		return false
+	}
+	now, network := m.now(), networkOf(source)
+	return m.active(place{network, destination}, now) || m.active(place{network: network}, now)
+}
+
+func (m *Memory) active(p place, now time.Time) bool {
+	e := m.entries[p]
+	if e == nil {
+		return false
+	}
+	m.use(e)
+	return now.Before(e.until)
+}
+
+// Stalled tells that the connection of a stalled: its SYN data was acknowledged, and then nothing more came although something was due. a is from the Info of a
+// dial with this Memory; a plain attempt is none of a Memory's business.
+func (m *Memory) Stalled(a *Attempt) {
+	if a != nil && a.Way == WayFastOpen {
+		m.failed(a, FailureStalled)
+	}
+}
+
+// failed notes a failure of a.
+func (m *Memory) failed(a *Attempt, why Failure) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, destination, network := m.now(), a.Addr.Addr(), networkOf(a.source)
+	m.fail(place{network, destination}, now, why)
+	if !network.IsValid() {
+		return
+	}
+	e := m.entry(place{network: network})
+	e.recent = slices.DeleteFunc(e.recent, func(k mark) bool {
+		return k.destination == destination || now.Sub(k.at) > networkWindow
+	})
+	e.recent = append(e.recent, mark{destination, now, why == FailureStalled})
+	if len(e.recent) >= networkFailures || e.failures > 0 {
+		e.recent = nil
+		m.fail(place{network: network}, now, why)
+	}
+}
+
+// fail begins the next back-off of a place. Failures of dials that began before the present one did are part of it.
+func (m *Memory) fail(p place, now time.Time, why Failure) {
+	e := m.entry(p)
+	if now.Before(e.until) {
+		return
+	}
+	e.failures = min(e.failures+1, maxFailures)
+	e.until, e.why = now.Add(backOff(e.failures)), why
+}
+
+// worked notes a success of a.
+func (m *Memory) worked(a *Attempt) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.entries) == 0 {
+		return
+	}
+	now, network := m.now(), networkOf(a.source)
+	m.clear(place{network, a.Addr.Addr()}, now)
+	m.clear(place{network: network}, now)
+}
+
+// clear forgets a place, but for stalls.
+func (m *Memory) clear(p place, now time.Time) {
+	e := m.entries[p]
+	if e == nil {
+		return
+	}
+	e.recent = slices.DeleteFunc(e.recent, func(k mark) bool { return !k.stalled })
+	if e.why != FailureStalled || !now.Before(e.until.Add(backOff(e.failures))) {
+		e.failures, e.until, e.why = 0, time.Time{}, FailureNone
+	}
+	if e.failures == 0 && len(e.recent) == 0 {
+		delete(m.entries, p)
+	}
+}
+
+// entry returns the entry of a place, and makes room for a new one.
+func (m *Memory) entry(p place) *entry {
+	e := m.entries[p]
+	if e == nil {
+		if m.entries == nil {
+			m.entries = make(map[place]*entry)
+		}
+		if len(m.entries) >= maxEntries {
+			m.evict()
+		}
+		e = new(entry)
+		m.entries[p] = e
+	}
+	m.use(e)
+	return e
+}
+
+func (m *Memory) use(e *entry) {
+	m.uses++
+	e.used = m.uses
+}
+
+// evict forgets the place that was not needed for longest. It looks at all of them, which only a failure costs.
+func (m *Memory) evict() {
+	var oldest place
+	least := m.uses + 1
+	for p, e := range m.entries {
+		if e.used < least {
+			oldest, least = p, e.used
+		}
+	}
+	delete(m.entries, oldest)
+}

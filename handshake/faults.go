@@ -29,7 +29,7 @@ const (
 	FaultAlertLevel                       // an alert with a level that does not exist
 	FaultPartialMessage                   // a message that spans a key change (section 5.1)
 	FaultBadRecordVersion                 // not a TLS record at all
-	FaultBadVersion                       // ServerHello's legacy_version (section 4.1.3)
+	FaultBadVersion                       // ServerHello's legacy_version (section 4.1.3), or SSL 3.0 in that of ClientHello (section D.5)
 	FaultUnsupportedVersion               // the peer chose, or offers, only versions that we do not speak
 	FaultDowngrade                        // the downgrade sentinel is there (section 4.1.3)
 	FaultBadSelectedVersion               // supported_versions selects what was not offered (section 4.2.1)
@@ -80,6 +80,7 @@ const (
 	FaultAbandoned                        // the caller gave up: the session must not go on under this key exchange
 	FaultInternal                         // a fault of ours, or of the random source
 	FaultCertificateCallback              // server: GetCertificate failed
+	FaultBinderCount                      // server: not as many PSK binders as identities (section 4.2.11)
 	faultCount
 )
 
@@ -131,7 +132,7 @@ var faultTable = [faultCount]struct {
 	FaultAlertLevel:                {AlertIllegalParameter, "unknown alert level"},
 	FaultPartialMessage:            {AlertUnexpectedMessage, "handshake message spans a key change"},
 	FaultBadRecordVersion:          {AlertProtocolVersion, "not a TLS record"},
-	FaultBadVersion:                {AlertProtocolVersion, "bad legacy_version in ServerHello"},
+	FaultBadVersion:                {AlertProtocolVersion, "bad legacy_version"},
 	FaultUnsupportedVersion:        {AlertProtocolVersion, "the peer does not speak TLS 1.3"},
 	FaultDowngrade:                 {AlertIllegalParameter, "downgrade detected"},
 	FaultBadSelectedVersion:        {AlertIllegalParameter, "a version was selected that was not offered"},
@@ -183,4 +184,5 @@ var faultTable = [faultCount]struct {
 	FaultAbandoned:                 {AlertUserCanceled, "the handshake was abandoned"},
 	FaultInternal:                  {AlertInternalError, "internal error"},
 	FaultCertificateCallback:       {AlertInternalError, "GetCertificate failed"},
+	FaultBinderCount:               {AlertIllegalParameter, "not as many PSK binders as identities"},
 }

@@ -106,6 +106,7 @@ func TestServerHelloFaults(t *testing.T) {
 		{"none, resumed", resumed, 0, func(*clientHello) {}},
 		// Section 4.2.1: legacy_version does not count, supported_versions does.
 		{"legacy version", client, 0, func(h *clientHello) { h.version = 0x0301 }},
+		{"SSL 3.0", client, FaultBadVersion, func(h *clientHello) { h.version = 0x0300 }}, // section D.5
 		{"no versions", client, FaultUnsupportedVersion, cut(extSupportedVersions)},
 		{"TLS 1.2", client, FaultUnsupportedVersion, put(extSupportedVersions, 2, 3, 3)},
 		{"no extensions", client, FaultUnsupportedVersion, func(h *clientHello) { h.extensions = nil }},
@@ -165,7 +166,7 @@ func TestServerHelloFaults(t *testing.T) {
 			psk := h.get(extPreSharedKey)
 			h.set(extPreSharedKey, append(psk[:len(psk)-h.bindersLength], 0, 0))
 		}},
-		{"more binders than identities", resumed, FaultBadPSKIndex, func(h *clientHello) {
+		{"more binders than identities", resumed, FaultBinderCount, func(h *clientHello) {
 			psk := h.get(extPreSharedKey)
 			list := psk[len(psk)-h.bindersLength+2:]
 			psk = append(psk[:len(psk)-h.bindersLength], 0, byte(2*len(list)))

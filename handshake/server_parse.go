@@ -160,10 +160,10 @@ func (h *clientHello) parseKeyShares(data *cryptobyte.String) Fault {
 		if !list.ReadUint16(&id) || !list.ReadUint16LengthPrefixed(&share) || share.Empty() {
 			return FaultDecode
 		}
-		if h.share(tls.CurveID(id)) != nil {
-			return FaultBadKeyShare // section 4.2.8: one share for each group
-		}
 		h.shares = append(h.shares, keyShare{tls.CurveID(id), share})
+	}
+	if repeats(h.shares, func(s keyShare) uint16 { return uint16(s.group) }) {
+		return FaultBadKeyShare // section 4.2.8: one share for each group
 	}
 	return 0
 }
@@ -193,7 +193,7 @@ func (h *clientHello) parsePSK(data *cryptobyte.String) Fault {
 		h.binders = append(h.binders, binder)
 	}
 	if len(h.binders) != len(h.identities) {
-		return FaultBadPSKIndex // section 4.2.11: as many binders as identities
+		return FaultBinderCount // section 4.2.11: as many binders as identities
 	}
 	return 0
 }
@@ -214,6 +214,8 @@ func (h *clientHello) truncated() []byte { return h.raw[:len(h.raw)-h.bindersLen
 // check enforces what a hello that offers TLS 1.3 must look like.
 func (h *clientHello) check() Fault {
 	switch {
+	case h.version <= 0x0300:
+		return FaultBadVersion // section D.5: SSL 3.0, whatever else it offers
 	case !slices.Contains(h.versions, versionTLS13):
 		return FaultUnsupportedVersion // section 4.2.1: legacy_version does not count
 	case len(h.compression) != 1 || h.compression[0] != 0:
@@ -235,7 +237,7 @@ func (h *clientHello) check() Fault {
 func (h *clientHello) checkRetried(first *clientHello, group tls.CurveID) Fault {
 	if h.version != first.version || !bytes.Equal(h.random, first.random) || !bytes.Equal(h.sessionID, first.sessionID) ||
 		!slices.Equal(h.suites, first.suites) || !bytes.Equal(h.compression, first.compression) ||
-		!includes(h.extensions, first.extensions) || !includes(first.extensions, h.extensions) {
+		!slices.EqualFunc(h.lasting(), first.lasting(), extension.equal) {
 		return FaultSecondHelloChanged
 	}
 	if len(h.shares) != 1 || h.shares[0].group != group {
@@ -244,20 +246,22 @@ func (h *clientHello) checkRetried(first *clientHello, group tls.CurveID) Fault 
 	return 0
 }
 
-// includes tells that all has every extension of some that may not change.
-func includes(all, some []extension) bool {
+// lasting returns the extensions that may not change in a second hello, in the
+// order of their types.
+func (h *clientHello) lasting() []extension {
 	const extECH = 0xfe0d // its second payload is another one
-	for _, e := range some {
+	list := slices.DeleteFunc(slices.Clone(h.extensions), func(e extension) bool {
 		switch e.typ {
 		case extKeyShare, extEarlyData, extCookie, extPreSharedKey, extPadding, extECH:
-			continue
+			return true
 		}
-		if !slices.ContainsFunc(all, func(o extension) bool { return o.typ == e.typ && bytes.Equal(o.data, e.data) }) {
-			return false
-		}
-	}
-	return true
+		return false
+	})
+	slices.SortFunc(list, func(a, b extension) int { return int(a.typ) - int(b.typ) })
+	return list
 }
+
+func (e extension) equal(o extension) bool { return e.typ == o.typ && bytes.Equal(e.data, o.data) }
 
 // readList16 reads a list of 16-bit values that must not be empty.
 func readList16[T ~uint16](s cryptobyte.String, out *[]T) bool {

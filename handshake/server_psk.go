@@ -45,7 +45,8 @@ func (s *Server) selectPSK(now time.Time) Fault {
 
 // resumable tells whether this hello may resume a session.
 func (s *Server) resumable(t *ticketSession, now time.Time) bool {
-	age := now.Sub(t.authenticatedAt)
+	// A time far ahead is one of a clock that was wrong: nothing is known then.
+	age := now.Sub(t.authenticatedAt).Abs()
 	switch {
 	case t.suite != s.suite.id:
 		// Section 4.2.11 asks for the same hash only, but then early data

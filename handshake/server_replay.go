@@ -13,7 +13,9 @@ type AntiReplay interface {
 	// is certain that id was never used before. The hello that carries it would be
 	// taken as fresh from notBefore until notAfter and never again, so earlier
 	// uses lie in that span and the id may be forgotten after it. Where the
-	// span begins before the memory does, Use must return false.
+	// span begins before the memory does, Use must return false, and also where
+	// a clock that was set back makes a hello fresh whose use was forgotten. All who
+	// ask must have the same FreshnessWindow.
 	Use(id [32]byte, now, notBefore, notAfter time.Time) bool
 }
 
@@ -28,6 +30,9 @@ type ReplayRegister struct {
 	// over, it becomes previous.
 	current, previous           map[[32]byte]struct{}
 	currentUntil, previousUntil time.Time
+	// forgotten is when the last of the uses that are not held any more was
+	// over. A hello that was over by then may have been used.
+	forgotten time.Time
 }
 
 // NewReplayRegister returns a register whose memory begins at start, which is
@@ -49,9 +54,14 @@ func (r *ReplayRegister) Use(id [32]byte, now, notBefore, notAfter time.Time) bo
 	}
 	if now.After(r.previousUntil) {
 		r.previous = nil
+		r.forget(r.previousUntil)
 	}
 	if now.After(r.currentUntil) {
 		clear(r.current)
+		r.forget(r.currentUntil)
+	}
+	if !notAfter.After(r.forgotten) {
+		return false // fresh again only because the clock was set back
 	}
 	_, used := r.current[id]
 	if !used {
@@ -72,4 +82,11 @@ func (r *ReplayRegister) Use(id [32]byte, now, notBefore, notAfter time.Time) bo
 		r.currentUntil = notAfter
 	}
 	return true
+}
+
+// forget notes that the uses that were over at until are not held any more.
+func (r *ReplayRegister) forget(until time.Time) {
+	if until.After(r.forgotten) {
+		r.forgotten = until
+	}
 }

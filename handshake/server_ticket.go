@@ -200,7 +200,8 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 	if s.session != nil {
 		session.authenticatedAt = s.session.authenticatedAt
 	}
-	lifetime := (MaxSessionLifetime - now.Sub(session.authenticatedAt)).Truncate(time.Second)
+	// Section 4.6.1: seven days at most, even if the clock was set back.
+	lifetime := (MaxSessionLifetime - max(now.Sub(session.authenticatedAt), 0)).Truncate(time.Second)
 	if lifetime <= 0 {
 		return nil
 	}

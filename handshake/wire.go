@@ -1,6 +1,10 @@
 package handshake
 
-import "golang.org/x/crypto/cryptobyte"
+import (
+	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+)
 
 // messageType is a handshake message's type (RFC 8446, section 4).
 type messageType uint8
@@ -69,14 +73,33 @@ func readExtensions(s *cryptobyte.String) ([]extension, Fault) {
 			return nil, FaultDecode
 		}
 		e.data = data
-		for _, before := range exts {
-			if before.typ == e.typ {
-				return nil, FaultDuplicateExtension
-			}
-		}
 		exts = append(exts, e)
 	}
+	if repeats(exts, func(e extension) uint16 { return e.typ }) {
+		return nil, FaultDuplicateExtension
+	}
 	return exts, 0
+}
+
+// repeats tells whether two elements have the same id. A message has room for
+// 16 thousand of them, so only short lists are compared each with each.
+func repeats[T any](list []T, id func(T) uint16) bool {
+	if len(list) <= 32 {
+		for i := range list {
+			for j := range i {
+				if id(list[i]) == id(list[j]) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	ids := make([]uint16, len(list))
+	for i := range list {
+		ids[i] = id(list[i])
+	}
+	slices.Sort(ids)
+	return len(slices.Compact(ids)) < len(list)
 }
 
 // buildMessage makes a handshake message: its header, and the body that f adds.

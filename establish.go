@@ -59,6 +59,7 @@ type outcome struct {
 	earlyLeft   bool               // and early data among them
 	early       int                // how many bytes of it
 	earlyTo     *handshake.Session // with which session
+	synData     *tfo.Attempt       // the attempt whose SYN carried data that was acknowledged; nil: none
 	beforeHello bool               // no valid ServerHello came
 	accepted    bool               // the server accepted the early data
 }
@@ -129,6 +130,15 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 		broke()
 		p.std = "the server answered as one without TLS 1.3: " + rootCause(out.err)
 		p.redial = p.std
+		return p, true
+
+	case errors.Is(out.err, errSilence) && out.synData != nil:
+		// Something on the path let the handshake through and dropped what
+		// followed. Whether it was the SYN's data is found out by leaving it away.
+		broke()
+		c.dialer.fastOpen().Stalled(out.synData)
+		p.plain = true
+		p.redial = rootCause(out.err)
 		return p, true
 
 	case out.earlyLeft:
@@ -261,6 +271,9 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 	if won.early == 0 {
 		won.info.Early.Broken += out.early
 	}
+	if info.SynAcked {
+		out.synData = info.Won
+	}
 	won.info.FastOpen = *info
 	won.info.RTT = info.ConnectTime
 	return conn, won, out
@@ -299,5 +312,5 @@ func (c *Conn) connectOther(ctx context.Context, p plan) (net.Conn, *attempt, ou
 
 // tfoDialer returns what dials the transport.
 func (c *Conn) tfoDialer(p plan) *tfo.Dialer {
-	return &tfo.Dialer{NetDialer: c.dialer.NetDialer, Disable: c.dialer.NoFastOpen || p.plain}
+	return &tfo.Dialer{NetDialer: c.dialer.NetDialer, Disable: c.dialer.NoFastOpen || p.plain, Memory: c.dialer.fastOpen()}
 }

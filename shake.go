@@ -14,9 +14,9 @@ import (
 	"github.com/tlstfo/tlstfo/handshake"
 )
 
-// errSilence is the watchdog's word: early data went out, the transport is up,
-// and nothing came back.
-var errSilence = errors.New("the server stayed silent on early data")
+// errSilence is the watchdog's word: early data, or a SYN with data, went out,
+// the transport is up, and nothing came back.
+var errSilence = errors.New("nothing followed the SYN-ACK")
 
 // The watchdog counts in round trips, and stops at the ServerHello: how long a
 // server takes to answer a request is none of its business.
@@ -67,7 +67,7 @@ func (s *shaking) exchange() error {
 			return err
 		}
 	}
-	if s.t.early > 0 && s.c.given == nil {
+	if s.c.given == nil && (s.t.early > 0 || s.out.synData != nil) {
 		s.guard = true
 		s.raw.SetReadDeadline(time.Now().Add(min(max(silenceRTTs*s.t.info.RTT, silenceMin), silenceMax)))
 	}

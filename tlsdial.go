@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tlstfo/tlstfo/handshake"
+	"github.com/tlstfo/tlstfo/tfo"
 )
 
 // Dial connects to addr and completes a TLS handshake, as tls.Dial does. The
@@ -69,6 +70,11 @@ type Dialer struct {
 	// NoFastOpen switches TCP Fast Open off.
 	NoFastOpen bool
 
+	// FastOpen remembers where TCP Fast Open did harm, so that dials set out
+	// without it there for a while. nil means a memory of this Dialer's own. One
+	// memory may serve many Dialers.
+	FastOpen *tfo.Memory
+
 	// Timeout bounds what runs on after the dialling call has returned: the
 	// dial of DialDeferred, the handshake of DialEarly, the delivery in Close.
 	// 0 means NetDialer.Timeout, and 30 seconds where that is 0 too. (Dial
@@ -98,6 +104,7 @@ type Dialer struct {
 	config       *tls.Config  // TLSConfig as it was at first use
 	std          string       // why every connection goes to crypto/tls, or ""
 	own          SessionCache // where Sessions is nil or must not be used
+	ownFastOpen  tfo.Memory   // where FastOpen is nil
 	hosts        hosts
 	verifier     verifier
 	certificates handshake.CertificateCache
@@ -309,6 +316,14 @@ func (d *Dialer) deadline() time.Time {
 		return nd.Deadline
 	}
 	return t
+}
+
+// fastOpen is FastOpen with its default.
+func (d *Dialer) fastOpen() *tfo.Memory {
+	if d.FastOpen != nil {
+		return d.FastOpen
+	}
+	return &d.ownFastOpen
 }
 
 // timeout is Timeout with its default.

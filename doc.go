@@ -110,5 +110,5 @@
 //
 // The engine has no ECH, no external PSKs, no post-handshake client authentication
 // and no raw public keys. TCP Fast Open needs Linux for now; elsewhere the hello
-// follows the connect at once. The addresses of a name are tried one after the other.
+// follows the connect at once.
 package tlstfo

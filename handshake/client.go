@@ -35,9 +35,10 @@ type Client struct {
 	exporter        []byte
 	resumption      *resumption
 
-	offered   bool // Config.Session is in the last hello
-	retried   bool // HelloRetryRequest came
-	sentCCS   bool // the compatibility change_cipher_spec is out
+	offered   bool      // Config.Session is in the last hello
+	began     time.Time // of the first Next, which follows the first hello
+	retried   bool      // HelloRetryRequest came
+	sentCCS   bool      // the compatibility change_cipher_spec is out
 	status    EarlyStatus
 	reason    EarlyReason
 	earlyLeft uint32 // plaintext bytes that early data may still have
@@ -71,7 +72,7 @@ type connectionInfo struct {
 // returns. cfg must not change from then on. An error means that cfg cannot be
 // used, or that the random source failed.
 func NewClient(cfg *Config) (*Client, error) {
-	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
+	if cfg == nil || cfg.ServerName == "" && !cfg.InsecureSkipVerify {
 		return nil, errors.New("tls: either ServerName or InsecureSkipVerify must be specified")
 	}
 	if cfg.Session != nil && !cfg.Session.usable() {
@@ -87,6 +88,9 @@ func NewClient(cfg *Config) (*Client, error) {
 	hello, err := builder.BuildHello(cfg, cfg.random())
 	if err != nil {
 		return nil, err
+	}
+	if hello == nil {
+		return nil, errors.New("tls: the Builder made no ClientHello")
 	}
 	view, ok := viewHello(hello.Raw)
 	if !ok {
@@ -111,6 +115,9 @@ func NewClient(cfg *Config) (*Client, error) {
 func (c *Client) Next(now time.Time) (Event, error) {
 	if c.err != nil {
 		return Event{}, c.err
+	}
+	if c.began.IsZero() {
+		c.began = now
 	}
 	event, err := c.next(now)
 	if err != nil {
@@ -172,7 +179,7 @@ func (c *Client) handle(msg []byte, now time.Time) Fault {
 	body := cryptobyte.String(msg[messageHeaderLen:])
 	switch (step{c.state, messageType(msg[0])}) {
 	case step{StateServerHello, typeServerHello}, step{StateServerHelloRetried, typeServerHello}:
-		return c.serverHello(msg, body)
+		return c.serverHello(msg, body, now)
 	case step{StateEncryptedExtensions, typeEncryptedExtensions}:
 		return c.encryptedExtensions(msg, body)
 	case step{StateCertificateOrRequest, typeCertificateRequest}:
@@ -183,6 +190,11 @@ func (c *Client) handle(msg []byte, now time.Time) Fault {
 		return c.certificateVerify(msg, body, now)
 	case step{StateFinished, typeFinished}:
 		return c.finished(msg, body, now)
+	case step{StateFinished, typeCertificateRequest}:
+		if c.info.resumed {
+			return FaultCertificateRequestWithPSK // section 4.3.2
+		}
+		fallthrough
 	default:
 		return FaultUnexpectedMessage
 	}

@@ -134,7 +134,7 @@ func TestClientFaults(t *testing.T) {
 		{"4.3.2: no context during the handshake", ask, request, func(m []byte) []byte { return remade(m, append([]byte{1, 7}, m[5:]...)...) }, FaultBadCertificateRequest},
 		{"4.3.2: signature_algorithms is there", ask, request, without(messageHeaderLen+1, extSignatureAlgorithms), FaultMissingExtension},
 		{"4.2: no extension of another message", ask, request, more(messageHeaderLen+1, extKeyShare), FaultForbiddenExtension},
-		{"4.3.2: not on a resumed handshake", func(s *scriptedServer, c *Config) { resumeScript(s, c); s.request = true }, 0, nil, FaultUnexpectedMessage},
+		{"4.3.2: not on a resumed handshake", func(s *scriptedServer, c *Config) { resumeScript(s, c); s.request = true }, 0, nil, FaultCertificateRequestWithPSK},
 		{"4.3.2: once", ask, cert, func(m []byte) []byte { m[0] = byte(typeCertificateRequest); return m }, FaultUnexpectedMessage},
 
 		{"4.4.2.4: a certificate is there", nil, cert, func(m []byte) []byte { return remade(m, 0, 0, 0, 0) }, FaultNoCertificate},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -247,6 +248,57 @@ func TestEarlyDataRetried(t *testing.T) {
 	s.group = tls.CurveP256
 	if events, err = run(c, s.flight(second)); err != nil || !slices.Equal(events, []EventKind{EventHandshakeComplete}) || !c.ConnectionState().DidResume {
 		t.Errorf("%v, %v", events, err)
+	}
+}
+
+// "Recomputing the "obfuscated_ticket_age" and binder values" (section 4.1.2):
+// the second hello states the age that the ticket has by then.
+func TestRetriedTicketAge(t *testing.T) {
+	for _, later := range []time.Duration{0, 40 * time.Millisecond, -time.Hour} {
+		s, cfg := newScript(t)
+		resumeScript(s, cfg)
+		cfg.TicketAge = 5 * time.Second
+		c := mustClient(t, cfg)
+		first := c.AppendOutput(nil)
+		if ev, err := c.Next(testTime); ev.Kind != EventNone || err != nil {
+			t.Fatal(ev, err)
+		}
+		c.Feed(s.retry(first, func(b *cryptobyte.Builder) {
+			addExtension(b, extCookie, func(b *cryptobyte.Builder) { addBytes16(b, []byte("c")) })
+		}))
+		if ev, err := c.Next(testTime.Add(later)); ev.Kind != EventEarlyRejected || err != nil {
+			t.Fatal(ev, err)
+		}
+		for i, want := range []time.Duration{cfg.TicketAge, cfg.TicketAge + max(later, 0)} {
+			hello := first[recordHeaderLen:]
+			if i == 1 {
+				hello = c.hello.message
+			}
+			parsed, fault := parseClientHello(hello)
+			if fault != 0 {
+				t.Fatal(fault)
+			}
+			if age := time.Duration(parsed.identities[0].age-s.session.AgeAdd) * time.Millisecond; age != want {
+				t.Errorf("%v later: hello %d has age %v, want %v", later, i+1, age, want)
+			}
+		}
+	}
+}
+
+// The key of early data cannot be updated: where section 5.5 asks for that,
+// early data ends.
+func TestEarlyKeyLimit(t *testing.T) {
+	s, cfg := newScript(t)
+	resumeScript(s, cfg)
+	c := mustClient(t, cfg)
+	c.writer.suite.maxRecords = 3
+	for range 3 {
+		if n, err := c.WriteEarly([]byte("x")); n != 1 || err != nil || c.EarlyLeft() == 0 && c.writer.seq < 3 {
+			t.Fatal(n, err, c.EarlyLeft())
+		}
+	}
+	if n, err := c.WriteEarly([]byte("x")); n != 0 || !errors.Is(err, ErrNoEarlyData) || c.EarlyLeft() != 0 {
+		t.Errorf("one record too many: %d, %v, %d left", n, err, c.EarlyLeft())
 	}
 }
 

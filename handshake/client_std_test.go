@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -311,12 +312,18 @@ func (fullWriter) Write([]byte) (int, error) { return 0, errFull }
 func TestConfigErrors(t *testing.T) {
 	bad := errors.New("no entropy")
 	for name, cfg := range map[string]*Config{
-		"no name":              {},
-		"bad protocol":         {ServerName: "x", NextProtos: []string{""}},
-		"too many protocols":   {ServerName: "x", NextProtos: slices.Repeat([]string{strings.Repeat("p", 255)}, 300)},
-		"no groups":            {ServerName: "x", Groups: []tls.CurveID{}},
-		"unknown group":        {ServerName: "x", Groups: []tls.CurveID{0x1234}},
-		"share not in groups":  {ServerName: "x", Groups: []tls.CurveID{tls.X25519}, KeyShares: []tls.CurveID{tls.CurveP256}},
+		"nothing at all":      nil,
+		"no name":             {},
+		"bad protocol":        {ServerName: "x", NextProtos: []string{""}},
+		"too many protocols":  {ServerName: "x", NextProtos: slices.Repeat([]string{strings.Repeat("p", 255)}, 300)},
+		"no groups":           {ServerName: "x", Groups: []tls.CurveID{}},
+		"unknown group":       {ServerName: "x", Groups: []tls.CurveID{0x1234}},
+		"share not in groups": {ServerName: "x", Groups: []tls.CurveID{tls.X25519}, KeyShares: []tls.CurveID{tls.CurveP256}},
+		// Section 4.2.8: shares "MUST appear in the same order" as the groups, each once.
+		"share twice":          {ServerName: "x", Groups: []tls.CurveID{tls.X25519}, KeyShares: []tls.CurveID{tls.X25519, tls.X25519}},
+		"shares out of order":  {ServerName: "x", Groups: []tls.CurveID{tls.X25519, tls.CurveP256}, KeyShares: []tls.CurveID{tls.CurveP256, tls.X25519}},
+		"no algorithms":        {ServerName: "x", SignatureAlgorithms: []tls.SignatureScheme{}},
+		"Builder without":      {ServerName: "x", Hello: noBuilder{}},
 		"session without data": {ServerName: "x", Session: &Session{}},
 		"RequirePSK alone":     {ServerName: "x", RequirePSK: true},
 		"random source":        {ServerName: "x", rand: failingReader{bad}},
@@ -326,6 +333,10 @@ func TestConfigErrors(t *testing.T) {
 		}
 	}
 }
+
+type noBuilder struct{}
+
+func (noBuilder) BuildHello(*Config, io.Reader) (*Hello, error) { return nil, nil }
 
 type failingReader struct{ err error }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -24,8 +25,8 @@ type Config struct {
 	// Groups are the groups to list, in order of preference; nil means
 	// DefaultGroups.
 	Groups []tls.CurveID
-	// KeyShares are the groups whose share rides in the first hello; each must
-	// be in Groups. nil means what crypto/tls does: a share for the first
+	// KeyShares are the groups whose share rides in the first hello, in the
+	// order of Groups; each must be in Groups, once. nil means what crypto/tls does: a share for the first
 	// group and, where that is a hybrid whose classical half is listed as
 	// well, a second one that uses the same classical key. An empty list that is
 	// not nil sends no share, so that the server must ask for one.
@@ -102,16 +103,25 @@ func (c *Config) groups() []tls.CurveID {
 	return DefaultGroups()
 }
 
-// keyShares resolves a nil KeyShares.
-func (c *Config) keyShares(groups []tls.CurveID) []tls.CurveID {
-	if c.KeyShares != nil || len(groups) == 0 {
-		return c.KeyShares
+// keyShares resolves a nil KeyShares, and refuses one that section 4.2.8 does:
+// groups that are listed, in the same order, each once.
+func (c *Config) keyShares(groups []tls.CurveID) ([]tls.CurveID, error) {
+	if c.KeyShares == nil {
+		first := groups[0]
+		if g, ok := groupByID(first); ok && g.classical != first && slices.Contains(groups, g.classical) {
+			return []tls.CurveID{first, g.classical}, nil
+		}
+		return groups[:1:1], nil
 	}
-	first := groups[0]
-	if g, ok := groupByID(first); ok && g.classical != first && slices.Contains(groups, g.classical) {
-		return []tls.CurveID{first, g.classical}
+	rest := groups
+	for _, id := range c.KeyShares {
+		i := slices.Index(rest, id)
+		if i < 0 {
+			return nil, errors.New("tls: Config.KeyShares must be groups of Config.Groups, in their order, each once; " + id.String() + " is not")
+		}
+		rest = rest[i+1:]
 	}
-	return groups[:1:1]
+	return c.KeyShares, nil
 }
 
 // signatureAlgorithms resolves a nil SignatureAlgorithms. Our hello offers

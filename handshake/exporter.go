@@ -22,7 +22,7 @@ func (c *Client) Exporter() *Exporter {
 // empty one.
 func (e *Exporter) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
 	switch {
-	case e == nil:
+	case e == nil || e.suite == nil:
 		return nil, errors.New("tls: the handshake is not complete")
 	case length < 0 || length > 255*e.suite.hashLen:
 		return nil, errors.New("tls: too much keying material was asked for")

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -73,7 +72,14 @@ func (CompactHello) BuildHello(cfg *Config, rand io.Reader) (*Hello, error) {
 			return nil, errors.New("tls: unsupported group " + id.String())
 		}
 	}
-	keys, shares, err := generateKeyShares(cfg.keyShares(groups), rand)
+	if cfg.SignatureAlgorithms != nil && len(cfg.SignatureAlgorithms) == 0 {
+		return nil, errors.New("tls: Config.SignatureAlgorithms lists no algorithm") // section 4.2.3: at least one
+	}
+	ids, err := cfg.keyShares(groups)
+	if err != nil {
+		return nil, err
+	}
+	keys, shares, err := generateKeyShares(ids, rand)
 	if err != nil {
 		return nil, err
 	}
@@ -84,9 +90,6 @@ func (CompactHello) BuildHello(cfg *Config, rand io.Reader) (*Hello, error) {
 	hello := &Hello{Keys: make([]ShareKey, len(keys))}
 	size := 384 + len(cfg.ServerName) + len(protos)
 	for i, k := range keys {
-		if !slices.Contains(groups, k.group.id) {
-			return nil, errors.New("tls: Config.KeyShares has a group that is not in Groups: " + k.group.id.String())
-		}
 		hello.Keys[i] = ShareKey{k.group.id, k.ecdh, k.kem}
 		size += 4 + len(shares[i].data)
 	}

@@ -36,7 +36,7 @@ type Server struct {
 	sentAt  time.Time // when the client sent the hello, by the age of its ticket
 	// keySince is when the key of the resumed ticket was made; zero: unknown.
 	keySince time.Time
-	early    int // bytes of early data that may still come
+	early    int64 // bytes of early data that may still come
 
 	// prefix has the messages before the hello that is being looked at;
 	// transcript is the hash of all so far, from then on that it is known.
@@ -118,7 +118,7 @@ func (s *Server) next(now time.Time) (Event, error) {
 				return Event{}, err
 			}
 		case typ == recordApplication && s.state == StateEndOfEarlyData:
-			if s.early -= len(data); s.early < 0 {
+			if s.early -= int64(len(data)); s.early < 0 {
 				return Event{}, s.fail(FaultTooMuchEarlyData, nil, "") // section 4.2.10
 			}
 			return Event{Kind: EventEarlyData, Data: data}, nil

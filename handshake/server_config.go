@@ -102,7 +102,7 @@ const (
 )
 
 func (c *ServerConfig) check() error {
-	if len(c.Certificates) == 0 && c.GetCertificate == nil {
+	if c == nil || len(c.Certificates) == 0 && c.GetCertificate == nil {
 		return errors.New("tls: neither Certificates nor GetCertificate set in ServerConfig")
 	}
 	if len(c.groups()) == 0 || len(c.suites(nil)) == 0 {
@@ -117,6 +117,9 @@ func (c *ServerConfig) check() error {
 		if suiteByID(id) == nil {
 			return fmt.Errorf("tls: unsupported cipher suite %#04x in ServerConfig.CipherSuites", id)
 		}
+	}
+	if c.SignatureAlgorithms != nil && len(c.SignatureAlgorithms) == 0 {
+		return errors.New("tls: ServerConfig.SignatureAlgorithms lists no algorithm") // section 4.2.3: at least one
 	}
 	for _, proto := range c.NextProtos {
 		if len(proto) == 0 || len(proto) > 255 {

@@ -170,6 +170,7 @@ func TestServerConfigErrors(t *testing.T) {
 		"empty protocol":  func(c *ServerConfig) { c.NextProtos = []string{""} },
 		"no anti-replay":  func(c *ServerConfig) { c.MaxEarlyData = 1 },
 		"no ticket keys":  func(c *ServerConfig) { allowEarlyData(c).TicketKeys = nil },
+		"no algorithms":   func(c *ServerConfig) { c.SignatureAlgorithms = []tls.SignatureScheme{} },
 		"too long a name": func(c *ServerConfig) { c.NextProtos = []string{strings.Repeat("x", 256)} },
 	} {
 		bad := *cfg
@@ -177,6 +178,9 @@ func TestServerConfigErrors(t *testing.T) {
 		if _, err := NewServer(&bad); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+	if _, err := NewServer(nil); err == nil {
+		t.Error("no configuration: accepted")
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Server) decideEarlyData(retry bool, now time.Time) {
 	switch {
 	case s.reason == ReasonAccepted:
 		s.status = EarlyAccepted
-		s.early = int(min(uint64(s.session.maxEarlyData), 1<<40))
+		s.early = int64(s.session.maxEarlyData)
 	case s.hello.earlyData:
 		s.status = EarlyRejected
 		s.skipEarly = s.cfg.skipLimit()

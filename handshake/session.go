@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -43,6 +44,10 @@ type Session struct {
 	ClientCertificate []byte      // SHA-256 over the DER chain that was really sent; nil: none
 }
 
+// String and GoString keep the secret out of logs.
+func (s *Session) String() string   { return "handshake.Session(secret)" }
+func (s *Session) GoString() string { return s.String() }
+
 // usable tells whether the session can be offered at all.
 func (s *Session) usable() bool {
 	suite := suiteByID(s.CipherSuite)
@@ -62,6 +67,11 @@ var errBadSession = errors.New("tls: malformed session")
 func (s *Session) MarshalBinary() ([]byte, error) {
 	if !s.usable() {
 		return nil, errBadSession
+	}
+	for _, list := range append(s.VerifiedChains[:len(s.VerifiedChains):len(s.VerifiedChains)], s.PeerCertificates) {
+		if slices.Contains(list, nil) {
+			return nil, errBadSession
+		}
 	}
 	// Each certificate is stored once; chains are lists of indices.
 	certs := s.PeerCertificates[:len(s.PeerCertificates):len(s.PeerCertificates)]
@@ -207,7 +217,7 @@ func readTime(s *cryptobyte.String, t *time.Time) bool {
 	if ms != 0 {
 		*t = time.UnixMilli(int64(ms))
 	}
-	return true
+	return ms == 0 || !t.IsZero() // addTime has one form of the zero time
 }
 
 func addBytes8(b *cryptobyte.Builder, data []byte) {

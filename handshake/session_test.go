@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"math"
 	"reflect"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,6 +83,35 @@ func TestSessionUnusable(t *testing.T) {
 		}
 		if _, err := NewClient(&Config{ServerName: "x", Session: s}); err == nil {
 			t.Errorf("%s: offered", name)
+		}
+	}
+}
+
+// What a caller, or a file, can put into a session is an error, not a panic,
+// and a session does not show its secret.
+func TestSessionOddities(t *testing.T) {
+	s := fullSession(t)
+	for name, change := range map[string]func(*Session){
+		"a nil certificate":     func(s *Session) { s.PeerCertificates = append(s.PeerCertificates, nil) },
+		"a nil one in a chain":  func(s *Session) { s.VerifiedChains = [][]*x509.Certificate{{nil}} },
+		"a long protocol":       func(s *Session) { s.ALPN = strings.Repeat("x", 256) },
+		"a long chain":          func(s *Session) { s.VerifiedChains[0] = slices.Repeat(s.PeerCertificates, 256) },
+		"too many certificates": func(s *Session) { s.PeerCertificates = slices.Repeat(s.PeerCertificates, 256) },
+	} {
+		odd := *s
+		odd.VerifiedChains = slices.Clone(s.VerifiedChains)
+		change(&odd)
+		if _, err := odd.MarshalBinary(); err == nil {
+			t.Errorf("%s: marshalled", name)
+		}
+	}
+	for _, age := range []time.Duration{math.MinInt64, -1, 0, math.MaxInt64} {
+		mustClient(t, &Config{ServerName: "x", Session: s, TicketAge: age, EarlyData: true})
+	}
+	secret := fmt.Sprintf("%x", s.Secret)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		if out := fmt.Sprintf(verb, s); strings.Contains(out, secret) || strings.Contains(out, fmt.Sprint(s.Secret)) {
+			t.Errorf("%s prints the secret: %s", verb, out)
 		}
 	}
 }

@@ -188,23 +188,32 @@ func parseTCP(frame []byte, at layout, src, dst netip.Addr) (Packet, layout, tra
 
 // parseTFO looks for the TCP Fast Open option among a header's options.
 func parseTFO(options []byte) TFOOption {
-	for len(options) >= 2 && options[0] != optEnd {
-		if options[0] == optNop {
-			options = options[1:]
+	start, end := findTFO(options)
+	switch {
+	case start == end:
+		return TFOOption{}
+	case options[start] == optExperimental:
+		return TFOOption{Kind: optExperimental, Cookie: options[start+4 : end]}
+	}
+	return TFOOption{Kind: optTFO, Cookie: options[start+2 : end]}
+}
+
+// findTFO returns where that option begins and ends; they are equal if there is none.
+func findTFO(options []byte) (start, end int) {
+	for at := 0; at+2 <= len(options) && options[at] != optEnd; {
+		if options[at] == optNop {
+			at++
 			continue
 		}
-		kind, n := options[0], int(options[1])
-		if n < 2 || n > len(options) {
+		kind, n := options[at], int(options[at+1])
+		if n < 2 || at+n > len(options) {
 			break
 		}
-		body := options[2:n]
-		switch {
-		case kind == optTFO:
-			return TFOOption{Kind: kind, Cookie: body}
-		case kind == optExperimental && len(body) >= 2 && binary.BigEndian.Uint16(body) == tfoMagic:
-			return TFOOption{Kind: kind, Cookie: body[2:]}
+		body := options[at+2 : at+n]
+		if kind == optTFO || kind == optExperimental && len(body) >= 2 && binary.BigEndian.Uint16(body) == tfoMagic {
+			return at, at + n
 		}
-		options = options[n:]
+		at += n
 	}
-	return TFOOption{}
+	return 0, 0
 }

@@ -152,7 +152,8 @@ func TestLogLimits(t *testing.T) {
 }
 
 func TestFaultErrors(t *testing.T) {
-	for _, f := range []Fault{{Name: "no such fault"}, {}, {Name: DropSYNData, From: 3}, {Name: DropSYNData, Times: -1}} {
+	for _, f := range []Fault{{Name: "no such fault"}, {}, {Name: DropSYNData, From: 3}, {Name: DropSYNData, Times: -1}, {Name: DropSYNData, Delay: -1},
+		{Name: DropSYNData, Percent: 1}, {Name: Loss}, {Name: Loss, Percent: 101}, {Name: Reorder, Percent: -1}} {
 		w := new(wire)
 		if err := w.setFaults([]Fault{{Name: DropSYNData}, f}); err == nil || w.rules != nil {
 			t.Errorf("%+v: error %v, rules set: %v", f, err, w.rules != nil)

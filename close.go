@@ -198,6 +198,7 @@ func (l *lingers) end() {
 // its bounds. Nothing but tickets is taken: the first application data ends it.
 func (c *Conn) linger() {
 	defer c.raw.Close()
+	defer c.opener.Release() // mayLinger saw to it that nobody reads any more
 	wait := maxLingering
 	if rtt := c.info.RTT; rtt > 0 {
 		wait = min(lingerRTTs*rtt+lingerGrace, maxLingering)

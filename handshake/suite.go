@@ -11,7 +11,6 @@ import (
 	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
-	"golang.org/x/crypto/cryptobyte"
 )
 
 // suite is one TLS 1.3 cipher suite (RFC 8446, appendix B.4).
@@ -50,14 +49,11 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 
 // expandLabel is HKDF-Expand-Label (section 7.1).
 func (s *suite) expandLabel(secret []byte, label string, context []byte, length int) []byte {
-	b := cryptobyte.NewFixedBuilder(make([]byte, 0, 2+1+6+len(label)+1+len(context)))
-	b.AddUint16(uint16(length))
-	b.AddUint8(uint8(6 + len(label)))
-	b.AddBytes([]byte("tls13 "))
-	b.AddBytes([]byte(label))
-	b.AddUint8(uint8(len(context)))
-	b.AddBytes(context)
-	out, err := hkdf.Expand(s.hash, secret, string(b.BytesOrPanic()), length)
+	var room [2 + 1 + 6 + 12 + 1 + sha512.Size384]byte // for all labels but those of exporters
+	info := append(room[:0], byte(length>>8), byte(length), byte(6+len(label)))
+	info = append(append(info, "tls13 "...), label...)
+	info = append(append(info, byte(len(context))), context...)
+	out, err := hkdf.Expand(s.hash, secret, string(info), length)
 	if err != nil {
 		// Only a length above 255 hashes gets here, and exportKeyingMaterial,
 		// the one caller with a length from outside, refuses it before.
@@ -77,4 +73,11 @@ func (s *suite) finished(baseKey, transcript []byte) []byte {
 }
 
 // emptyHash is the hash of no message at all.
-func (s *suite) emptyHash() []byte { return s.hash().Sum(nil) }
+func (s *suite) emptyHash() []byte {
+	if s.hashLen == sha256.Size {
+		sum := sha256.Sum256(nil)
+		return sum[:]
+	}
+	sum := sha512.Sum384(nil)
+	return sum[:]
+}

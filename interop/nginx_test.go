@@ -151,8 +151,18 @@ func (n *nginx) restart() {
 
 func (n *nginx) check(users ...*user) {
 	n.t.Helper()
+	log := n.log()
+	checkDelivered(n.t, log, users)
+	if n.t.Failed() {
+		errorLog, _ := os.ReadFile(filepath.Join(n.Dir, "error.log"))
+		n.t.Logf("nginx's logs:\n%+v\n%s", log, errorLog)
+	}
+}
+
+// log stops nginx and returns what its application saw.
+func (n *nginx) log() (log []delivered) {
+	n.t.Helper()
 	n.stop()
-	var log []delivered
 	b, err := os.ReadFile(filepath.Join(n.Dir, "access.log"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		n.t.Fatal(err)
@@ -164,9 +174,5 @@ func (n *nginx) check(users ...*user) {
 		}
 		log = append(log, d)
 	}
-	checkDelivered(n.t, log, users)
-	if n.t.Failed() {
-		errorLog, _ := os.ReadFile(filepath.Join(n.Dir, "error.log"))
-		n.t.Logf("nginx's logs:\n%s\n%s", b, errorLog)
-	}
+	return log
 }

@@ -11,6 +11,8 @@ import (
 	_ "crypto/sha512" // linked for crypto.SHA384 and crypto.SHA512 below
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"io"
 	"slices"
@@ -167,8 +169,16 @@ func checkLeaf(leaf *x509.Certificate) Fault {
 	if len(schemesForKey(leaf.PublicKey)) == 0 {
 		return FaultUnsupportedCertificateKey
 	}
-	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+	if leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 && hasKeyUsage(leaf) {
 		return FaultBadCertificateKeyUsage
 	}
 	return 0
+}
+
+// hasKeyUsage tells a keyUsage that allows nothing from none: x509 has 0 for
+// both.
+func hasKeyUsage(cert *x509.Certificate) bool {
+	return cert.KeyUsage != 0 || slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool {
+		return e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 15})
+	})
 }

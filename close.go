@@ -1,6 +1,7 @@
 package tlstfo
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -27,7 +28,7 @@ func (c *Conn) Close() error {
 	}
 	c.closed = true
 	close(c.closing)
-	began, owed, done := c.began, len(c.first) > 0 && !c.noLinger, c.isDone()
+	began, owed, done := c.began, len(c.first) > 0 && c.lingerSec != 0, c.isDone()
 	if !began && !owed {
 		c.began = true // for good: goBegin does nothing any more
 		if c.cork != nil {
@@ -40,33 +41,29 @@ func (c *Conn) Close() error {
 	case done:
 	case owed:
 		c.goBegin()
+		timer := time.NewTimer(c.dialer.timeout())
+		defer timer.Stop()
 		select {
 		case <-c.done:
-		case <-time.After(c.dialer.timeout()):
-			c.abandon(net.ErrClosed)
-			<-c.done
+		case <-timer.C:
+			if c.drop() {
+				return &Error{"handshake", c.addr, ErrTimeout}
+			}
 		}
 		if c.err != nil {
 			return c.err // what was written is lost
 		}
 	case began:
-		c.abandon(net.ErrClosed)
-		<-c.done
+		if c.drop() {
+			return nil
+		}
 	default:
 		c.settle(net.ErrClosed)
-		if c.given != nil {
-			return nil // settle closed it
-		}
 	}
-	c.readDeadline.stop()
-	c.writeDeadline.stop()
 	if c.err != nil {
 		return nil
 	}
-	if c.std != nil {
-		return c.std.Close()
-	}
-	return c.closeEngine()
+	return c.closeEstablished(owed)
 }
 
 // isDone tells whether settle was called.
@@ -79,33 +76,66 @@ func (c *Conn) isDone() bool {
 	}
 }
 
-// closeEngine closes an established connection.
-func (c *Conn) closeEngine() error {
-	var alertErr error
-	if c.wmu.TryLock() { // else a Write is stuck, and closing frees it
-		alertErr = c.closeNotify()
-		c.wmu.Unlock()
-		if c.mayLinger() && c.dialer.lingers.add(c) {
-			return nil
+// drop ends run, and leaves it to settle: it may be held up by a callback of
+// the application, even by the one that calls Close. It returns false if run
+// had come to its end.
+func (c *Conn) drop() bool {
+	c.mu.Lock()
+	if c.isDone() {
+		c.mu.Unlock()
+		return false
+	}
+	c.dropped = true
+	raw := c.raw
+	c.mu.Unlock()
+	c.abandon(net.ErrClosed)
+	if raw != nil {
+		raw.Close()
+	}
+	return true
+}
+
+// closeEstablished closes an established connection. What is owed is delivered
+// first.
+func (c *Conn) closeEstablished(owed bool) error {
+	switch {
+	case c.dropsAll():
+		return c.raw.Close()
+	case owed:
+		timer := time.AfterFunc(c.dialer.timeout(), func() { c.raw.Close() })
+		defer timer.Stop()
+		c.wmu.Lock()
+	case !c.wmu.TryLock(): // a Write is stuck, and closing frees it
+		if c.std != nil {
+			return c.std.Close()
 		}
+		return c.raw.Close()
 	}
-	if err := c.raw.Close(); err != nil {
-		return err
+	var err error
+	if c.std != nil {
+		err = c.deliver()
+		c.wmu.Unlock()
+		return cmp.Or(err, c.std.Close())
 	}
-	return alertErr
+	err = c.closeNotify()
+	c.wmu.Unlock()
+	if c.mayLinger() && c.dialer.lingers.add(c) {
+		return nil
+	}
+	return cmp.Or(c.raw.Close(), err)
 }
 
 // mayLinger tells whether tickets are worth waiting for, and takes the read
 // half if so.
 func (c *Conn) mayLinger() bool {
-	if c.sessions == nil || c.noLinger || c.werr != nil || c.hasTickets() {
+	if c.sessions == nil || c.werr != nil || c.hasTickets() {
 		return false
 	}
 	half, ok := c.raw.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
+	// A Read that waits gives the read half free, where there are deadlines.
+	if !ok || c.raw.SetReadDeadline(time.Now()) != nil || half.CloseWrite() != nil {
 		return false
 	}
-	c.raw.SetReadDeadline(time.Now()) // a Read that waits gives the read half free
 	c.rmu.Lock()
 	defer c.rmu.Unlock()
 	if c.rerr != nil {

@@ -1,6 +1,7 @@
 package tlstfo
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
@@ -30,19 +31,20 @@ type Conn struct {
 	// failed; closing by Close.
 	up, done, closing chan struct{}
 
-	mu       sync.Mutex
-	began    bool                    // the first flight is fixed: begin was called
-	cancel   context.CancelCauseFunc // ends run, where it is a goroutine
-	cause    error                   // why it was ended
-	closed   bool
-	noLinger bool        // SetLinger(0): Close drops what was not delivered
-	first    []byte      // copies of what was handed over before the handshake
-	early    int         // how many of its bytes are replayable
-	cork     *time.Timer // runs while first gathers
-	raw      net.Conn    // the transport; nil before the dial
-	state    tls.ConnectionState
-	info     ConnInfo
-	err      error // why it is not established; set before done is closed
+	mu        sync.Mutex
+	began     bool                    // the first flight is fixed: begin was called
+	cancel    context.CancelCauseFunc // ends run, where it is a goroutine
+	cause     error                   // why it was ended
+	closed    bool
+	dropped   bool        // by Close, which did not wait for run
+	lingerSec int         // SetLinger's; 0: Close drops what was not delivered
+	first     []byte      // copies of what was handed over before the handshake, as far as it is not delivered
+	early     int         // how many of its bytes are replayable
+	cork      *time.Timer // runs while first gathers
+	raw       net.Conn    // the transport; nil before the dial
+	state     tls.ConnectionState
+	info      ConnInfo
+	err       error // why it is not established; set before done is closed
 
 	// Set before done is closed, never after.
 	exporter *handshake.Exporter
@@ -142,21 +144,46 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err != nil || taken == len(p) && taken > 0 {
 		return taken, err
 	}
+	if taken > 0 {
+		defer c.wmu.Unlock() // gather locked it: the rest comes before any other Write
+	}
 	if err := c.await(&c.writeDeadline); err != nil {
 		return taken, err
 	}
-	if c.std != nil {
-		n, err := c.std.Write(p[taken:])
-		return taken + n, err
+	if taken == 0 {
+		c.wmu.Lock()
+		defer c.wmu.Unlock()
+	}
+	if err := c.deliver(); err != nil {
+		return taken, err
 	}
 	n, err := c.write(p[taken:])
 	return taken + n, err
 }
 
-// write seals p and writes it. The connection is established.
+// deliver writes what was handed over before the handshake and did not go with
+// its last flight: it comes before everything else. The caller holds wmu, and
+// the connection is established.
+func (c *Conn) deliver() error {
+	c.mu.Lock()
+	rest := c.first
+	c.mu.Unlock()
+	if len(rest) == 0 {
+		return nil
+	}
+	_, err := c.write(rest)
+	c.mu.Lock()
+	c.first = nil
+	c.mu.Unlock()
+	return err
+}
+
+// write seals p and writes it. The caller holds wmu, and the connection is
+// established.
 func (c *Conn) write(p []byte) (int, error) {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
+	if c.std != nil {
+		return c.std.Write(p)
+	}
 	if c.werr != nil {
 		return 0, c.werr
 	}
@@ -233,16 +260,19 @@ func (c *Conn) CloseWrite() error {
 	if err := c.Handshake(); err != nil {
 		return err
 	}
-	if c.std != nil {
-		return c.std.CloseWrite()
-	}
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
+	if c.std != nil {
+		return cmp.Or(c.deliver(), c.std.CloseWrite())
+	}
 	return c.closeNotify()
 }
 
-// closeNotify sends close_notify once. The caller holds wmu.
+// closeNotify sends close_notify once, after what is owed. The caller holds wmu.
 func (c *Conn) closeNotify() error {
+	if err := c.deliver(); err != nil {
+		return err
+	}
 	if c.werr != nil {
 		return c.werr
 	}

@@ -205,8 +205,8 @@ func (c *Conn) setTransport(raw net.Conn, t *attempt) {
 	if t.info.Early.Offered {
 		c.state = t.engine.PredictedState()
 	}
-	if c.noLinger {
-		setLinger(raw, 0)
+	if c.lingerSec >= 0 {
+		setLinger(raw, c.lingerSec)
 	}
 	if c.up != nil {
 		close(c.up)

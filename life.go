@@ -81,22 +81,37 @@ func growStack() {
 // bytes that begin was told so of.
 func (c *Conn) run(ctx context.Context) error {
 	c.settle(c.establish(ctx))
+	if c.owes() {
+		c.wmu.Lock()
+		c.deliver() // its error stays for the next Write
+		c.wmu.Unlock()
+	}
 	return c.failure()
+}
+
+// owes tells whether what was handed over is still to be delivered.
+func (c *Conn) owes() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.first) > 0
 }
 
 // settle ends the life before the handshake's end.
 func (c *Conn) settle(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.first, c.cancel, c.config, c.dialCtx = nil, nil, nil, nil
+	c.cancel, c.config, c.dialCtx = nil, nil, nil
 	c.readDeadline.stop() // from here on done answers who waits
 	c.writeDeadline.stop()
+	if c.dropped && err == nil {
+		err = net.ErrClosed
+	}
 	switch {
 	case err != nil:
 		if e := (*Error)(nil); !errors.As(err, &e) {
 			err = &Error{"dial", c.addr, err}
 		}
-		c.err, c.state = err, tls.ConnectionState{}
+		c.err, c.state, c.first = err, tls.ConnectionState{}, nil
 		if c.raw != nil {
 			c.raw.Close()
 		}
@@ -119,7 +134,8 @@ func (c *Conn) abandon(cause error) {
 }
 
 // gather copies what is written before a Conn of DialDeferred or Client dials,
-// where Dialer.Early may call it *replayable*. It returns how much it took.
+// where Dialer.Early may call it *replayable*. It returns how much it took. If
+// that is a part of p, then the caller holds wmu.
 func (c *Conn) gather(p []byte) (int, error) {
 	if c.dialer.Early == nil || len(p) == 0 {
 		return 0, nil
@@ -142,6 +158,9 @@ func (c *Conn) gather(p []byte) (int, error) {
 	full := len(c.first) == maxFirst || wait < 0
 	if !full && c.cork == nil {
 		c.cork = time.AfterFunc(wait, c.goBegin)
+	}
+	if 0 < taken && taken < len(p) {
+		c.wmu.Lock() // free: nobody else takes it before the handshake, and p alone filled first
 	}
 	c.mu.Unlock()
 	if full {
@@ -260,7 +279,7 @@ func (c *Conn) Handshake() error {
 
 // HandshakeContext completes the handshake, dialling first where DialDeferred
 // put that off. Afterwards nothing is replayable any more: all that was handed
-// over has been accepted by the server, or was sent under traffic keys. A context that ends first ends the Conn, as
+// over has been accepted by the server, or goes under traffic keys. A context that ends first ends the Conn, as
 // with *tls.Conn.
 func (c *Conn) HandshakeContext(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {

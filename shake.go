@@ -67,10 +67,7 @@ func (s *shaking) exchange() error {
 			return err
 		}
 	}
-	if s.c.given == nil && (s.t.early > 0 || s.out.synData != nil) {
-		s.guard = true
-		s.raw.SetReadDeadline(time.Now().Add(min(max(silenceRTTs*s.t.info.RTT, silenceMin), silenceMax)))
-	}
+	s.guard = s.c.given == nil && (s.t.early > 0 || s.out.synData != nil)
 	var out []byte
 	for {
 		ev, err := engine.Next(time.Now())
@@ -94,16 +91,26 @@ func (s *shaking) exchange() error {
 					return err
 				}
 			}
-			if s.guard && !s.out.beforeHello {
-				s.guard = false
-				s.raw.SetReadDeadline(time.Time{})
-			}
+			s.watch()
 			n, err := s.raw.Read(engine.Buffer())
 			engine.Advance(n)
 			if err != nil && n == 0 {
 				return s.readError(err)
 			}
 		}
+	}
+}
+
+// watch sets the watchdog before a Read: silence is when no byte comes. After the
+// ServerHello it takes it off.
+func (s *shaking) watch() {
+	switch {
+	case !s.guard:
+	case s.out.beforeHello:
+		s.raw.SetReadDeadline(time.Now().Add(min(max(silenceRTTs*s.t.info.RTT, silenceMin), silenceMax)))
+	default:
+		s.guard = false
+		s.raw.SetReadDeadline(time.Time{})
 	}
 }
 
@@ -153,13 +160,15 @@ func (s *shaking) complete() error {
 	sealer, opener := engine.Split()
 	opener.Release()
 	c.sealer, c.opener, c.large = sealer, opener, c.config.DynamicRecordSizingDisabled
-	for first := true; first || len(rest) > 0; first = false {
-		n := min(len(rest), maxWrite)
+	n := 0
+	if _, buffers := s.raw.(*net.TCPConn); buffers {
+		n = min(len(rest), maxWrite)
 		flight = c.seal(flight, rest[:n])
-		if _, err := s.raw.Write(flight); err != nil {
-			return err
-		}
-		rest, flight = rest[n:], flight[:0]
+	}
+	// The rest follows once the Conn is established: a server may want to be
+	// read from before it takes everything.
+	if _, err := s.raw.Write(flight); err != nil {
+		return err
 	}
 	c.dialer.hosts.change(c.hostKey, func(h *host) {
 		h.stdUntil = time.Time{}
@@ -168,7 +177,7 @@ func (s *shaking) complete() error {
 		}
 	})
 	c.mu.Lock()
-	c.exporter, c.state, c.info = engine.Exporter(), state, t.info
+	c.exporter, c.state, c.info, c.first = engine.Exporter(), state, t.info, rest[n:]
 	c.mu.Unlock()
 	return nil
 }

@@ -111,9 +111,9 @@ func (a dialledAddr) String() string  { return a.addr }
 func (c *Conn) SetLinger(sec int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.noLinger = sec == 0
+	c.lingerSec = sec
 	if c.raw == nil {
-		return nil // setTransport applies a 0; other values are the kernel's default
+		return nil // setTransport applies it
 	}
 	return setLinger(c.raw, sec)
 }
@@ -123,6 +123,13 @@ func setLinger(conn net.Conn, sec int) error {
 		return l.SetLinger(sec)
 	}
 	return nil
+}
+
+// dropsAll tells whether SetLinger(0) was called.
+func (c *Conn) dropsAll() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lingerSec == 0
 }
 
 // isClosing tells whether Close was called.

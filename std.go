@@ -33,7 +33,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan, redials int) outcome {
 	}
 	conn := tls.Client(transport, c.config)
 	if out.err = conn.HandshakeContext(ctx); out.err == nil {
-		out.err = c.deliverStd(ctx, conn, p)
+		out.err = c.mayResendStd(conn, p)
 	}
 	if out.err != nil {
 		transport.Close()
@@ -56,20 +56,16 @@ func (c *Conn) tryStd(ctx context.Context, p plan, redials int) outcome {
 	return out
 }
 
-// deliverStd sends what was handed over before the handshake. Early data of a
-// dial that broke goes again only where mayResend would let it.
-func (c *Conn) deliverStd(ctx context.Context, conn *tls.Conn, p plan) error {
-	if p.brokenTo != nil {
-		if why := c.whatChanged(p.brokenTo, conn.ConnectionState()); why != "" {
-			return notAgain(why)
-		}
+// mayResendStd says why early data of a dial that broke may not go again on
+// this connection.
+func (c *Conn) mayResendStd(conn *tls.Conn, p plan) error {
+	if p.brokenTo == nil {
+		return nil
 	}
-	stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
-	_, err := conn.Write(c.first)
-	if !stop() && err == nil {
-		err = ctx.Err()
+	if why := c.whatChanged(p.brokenTo, conn.ConnectionState()); why != "" {
+		return notAgain(why)
 	}
-	return err
+	return nil
 }
 
 // dialHello makes the transport with crypto/tls's hello in the first flight. A

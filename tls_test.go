@@ -2,7 +2,6 @@ package tlstfo
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -197,29 +196,6 @@ func TestOlderServer(t *testing.T) {
 	if _, err := d.Dial("tcp", addr); !errors.Is(err, ErrNotTLS13) {
 		t.Errorf("MinVersion 1.3: %v", err)
 	}
-}
-
-// TestStdBound: what crypto/tls delivers for a Conn is bound as the rest is.
-func TestStdBound(t *testing.T) {
-	ca := newAuthority(t)
-	stop := make(chan struct{})
-	defer close(stop)
-	config := &tls.Config{Certificates: []tls.Certificate{ca.issue(nil, "test.example")}, MaxVersion: tls.VersionTLS12}
-	addr := stdServer(t, config, func(c *tls.Conn) {
-		c.Handshake()
-		<-stop // reads nothing
-	})
-	d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example"}, Timeout: time.Hour}
-	c, err := d.DialEarly(t.Context(), "tcp", addr, make([]byte, 24<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if err := c.HandshakeContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("HandshakeContext: %v", err)
-	}
-	c.Close()
 }
 
 // TestUnixSocketRefuses: a transport that takes no hello is closed. It may go

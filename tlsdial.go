@@ -21,7 +21,12 @@ import (
 // than once wants a Dialer.
 func Dial(network, addr string, config *tls.Config) (*Conn, error) {
 	d := &Dialer{TLSConfig: config}
-	return d.dial(context.Background(), network, addr)
+	c, err := d.dial(context.Background(), network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c.sessions = nil // nobody would find a ticket: Close need not wait for any
+	return c, nil
 }
 
 // Dialer dials TLS connections. The zero value works. It must not be copied or
@@ -269,7 +274,7 @@ func (d *Dialer) newConn(ctx context.Context, network, addr string) (*Conn, erro
 }
 
 func (d *Dialer) blank(ctx context.Context, network, addr string) *Conn {
-	return &Conn{dialer: d, dialCtx: ctx, network: network, addr: addr,
+	return &Conn{dialer: d, dialCtx: ctx, network: network, addr: addr, lingerSec: -1,
 		done: make(chan struct{}), closing: make(chan struct{})}
 }
 

@@ -16,8 +16,8 @@ import (
 )
 
 // sideBySide connects a client of crypto/tls and one of ours, each with its
-// hooks, to the same server, and returns their errors.
-func sideBySide(t *testing.T, server *tls.Config, std *tls.Config, ours *Config) (stdErr, err error, stdState, state tls.ConnectionState) {
+// hooks, to the same server, and returns their states and errors.
+func sideBySide(t *testing.T, server *tls.Config, std *tls.Config, ours *Config) (stdState, state tls.ConnectionState, stdErr, err error) {
 	t.Helper()
 	std.Time = func() time.Time { return testTime }
 	p := newStdPeer(t, server)
@@ -28,7 +28,7 @@ func sideBySide(t *testing.T, server *tls.Config, std *tls.Config, ours *Config)
 
 	c := mustClient(t, ours)
 	_, _, err = connect(c, newStdPeer(t, server))
-	return stdErr, err, stdState, c.ConnectionState()
+	return stdState, c.ConnectionState(), stdErr, err
 }
 
 // child issues a certificate of an authority's for another one.
@@ -147,7 +147,7 @@ func TestChainsAsStd(t *testing.T) {
 		server := &tls.Config{Certificates: []tls.Certificate{c.cert}, Time: func() time.Time { return testTime }}
 		std := &tls.Config{ServerName: "example.com", RootCAs: c.roots}
 		ours := &Config{ServerName: "example.com", RootCAs: c.roots}
-		stdErr, err, a, b := sideBySide(t, server, std, ours)
+		a, b, stdErr, err := sideBySide(t, server, std, ours)
 		wantSame(t, c.name, stdErr, err)
 		if len(a.VerifiedChains) != len(b.VerifiedChains) || len(a.PeerCertificates) != len(b.PeerCertificates) {
 			t.Errorf("%s: %d chains of %d certificates; ours %d of %d", c.name, len(a.VerifiedChains), len(a.PeerCertificates), len(b.VerifiedChains), len(b.PeerCertificates))
@@ -164,7 +164,7 @@ func TestChainsAsStd(t *testing.T) {
 		},
 	} {
 		server := &tls.Config{Certificates: []tls.Certificate{with(edit)}, Time: func() time.Time { return testTime }}
-		stdErr, err, _, _ := sideBySide(t, server, &tls.Config{ServerName: "example.com", RootCAs: root.pool}, &Config{ServerName: "example.com", RootCAs: root.pool})
+		_, _, stdErr, err := sideBySide(t, server, &tls.Config{ServerName: "example.com", RootCAs: root.pool}, &Config{ServerName: "example.com", RootCAs: root.pool})
 		if stdErr != nil || !errors.Is(err, FaultBadCertificateKeyUsage) {
 			t.Errorf("keyUsage %s: crypto/tls %v; ours %v", name, stdErr, err)
 		}
@@ -191,7 +191,7 @@ func TestNamesAsStd(t *testing.T) {
 			stdName, ourName = ourName, h.ServerName // the first to come is crypto/tls
 			return &cert, nil
 		}
-		stdErr, err, a, b := sideBySide(t, server, &tls.Config{ServerName: name, RootCAs: ca.pool}, &Config{ServerName: name, RootCAs: ca.pool})
+		a, b, stdErr, err := sideBySide(t, server, &tls.Config{ServerName: name, RootCAs: ca.pool}, &Config{ServerName: name, RootCAs: ca.pool})
 		wantSame(t, fmt.Sprintf("%q", name), stdErr, err)
 		if stdName != ourName || a.ServerName != b.ServerName {
 			t.Errorf("%q: crypto/tls sends %q, states %q; ours %q, %q", name, stdName, a.ServerName, ourName, b.ServerName)
@@ -221,8 +221,8 @@ func TestCallbacksAsStd(t *testing.T) {
 				return func(raw [][]byte, chains [][]*x509.Certificate) error {
 						return answer(fmt.Sprintf("VerifyPeerCertificate %x, %d chains, nil %v", raw, len(chains), chains == nil))
 					}, func(s tls.ConnectionState) error {
-						return answer(fmt.Sprintf("VerifyConnection %x %v %v %v %q %v %q %d %d %q %q %x", s.Version, s.HandshakeComplete, s.DidResume, s.CurveID,
-							s.NegotiatedProtocol, s.NegotiatedProtocolIsMutual, s.ServerName, len(s.PeerCertificates), len(s.VerifiedChains), s.OCSPResponse, s.SignedCertificateTimestamps, s.TLSUnique))
+						return answer(fmt.Sprintf("VerifyConnection %x %v %v %v %q %q %d %d %q %q %x", s.Version, s.HandshakeComplete, s.DidResume, s.CurveID,
+							s.NegotiatedProtocol, s.ServerName, len(s.PeerCertificates), len(s.VerifiedChains), s.OCSPResponse, s.SignedCertificateTimestamps, s.TLSUnique))
 					}
 			}
 			var theirs, ours []string
@@ -230,7 +230,7 @@ func TestCallbacksAsStd(t *testing.T) {
 			std.VerifyPeerCertificate, std.VerifyConnection = record(&theirs)
 			cfg := &Config{ServerName: "example.com", RootCAs: ca.pool, InsecureSkipVerify: skip, NextProtos: []string{"h2"}}
 			cfg.VerifyPeerCertificate, cfg.VerifyConnection = record(&ours)
-			stdErr, err, _, _ := sideBySide(t, server, std, cfg)
+			_, _, stdErr, err := sideBySide(t, server, std, cfg)
 			if !reflect.DeepEqual(theirs, ours) || (stdErr == nil) != (err == nil) || len(ours) == 0 {
 				t.Errorf("skip %v, the call that fails %d: crypto/tls %v\n%v\nours %v\n%v", skip, fail, stdErr, theirs, err, ours)
 			}

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,8 +80,6 @@ func (t *attempt) connectedToItself(c rawConn) error {
 	return t.bind(c)
 }
 
-var errSelfConnect = errors.New("tfo: the connection met itself, and its first flight may leave only once")
-
 // bind binds the socket to the caller's local address.
 func (t *attempt) bind(c rawConn) error {
 	local, _ := t.dial.net.LocalAddr.(*net.TCPAddr)
@@ -97,37 +93,6 @@ func (t *attempt) bind(c rawConn) error {
 		return cerr
 	}
 	return os.NewSyscallError("bind", err)
-}
-
-// localFor returns local in the family of remote, which it fits or leaves open.
-func localFor(local *net.TCPAddr, remote netip.Addr) netip.AddrPort {
-	addr := local.AddrPort().Addr().Unmap()
-	if !addr.IsValid() || addr.IsUnspecified() {
-		addr = netip.IPv4Unspecified()
-		if remote.Is6() {
-			addr = netip.IPv6Unspecified()
-		}
-	}
-	return netip.AddrPortFrom(addr, uint16(local.Port))
-}
-
-func sockaddr(a netip.AddrPort) unix.Sockaddr {
-	if a.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
-	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: zoneID(a.Addr().Zone())}
-}
-
-// zoneID returns the index of the interface that an IPv6 zone names, or 0: connecting to a link-local address without one fails.
-func zoneID(zone string) uint32 {
-	if zone == "" {
-		return 0
-	}
-	if ifi, err := net.InterfaceByName(zone); err == nil {
-		return uint32(ifi.Index)
-	}
-	n, _ := strconv.ParseUint(zone, 10, 32)
-	return uint32(n)
 }
 
 func (kernel) observe(t *attempt, conn *net.TCPConn) {

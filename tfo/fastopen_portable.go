@@ -1,4 +1,4 @@
-//go:build !linux || tlstfo_portable
+//go:build !(linux || darwin || freebsd || windows) || tlstfo_portable
 
 package tfo
 

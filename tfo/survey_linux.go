@@ -10,14 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	defaultMTU     = 1500
-	maxSYNData     = 32 << 10 // the kernel takes SYN data out of one page fragment
-	tcpHeader      = 20
-	maxOptionSpace = 40 // reserved in full, whatever options the SYN really has (tcp_send_syn_data)
-	minMSS         = 48
-	maxRTT         = time.Second // loss can pollute what the kernel remembers; RFC 6298, section 2, starts at one second too
-)
+const maxRTT = time.Second // loss can pollute what the kernel remembers; RFC 6298, section 2, starts at one second too
 
 // survey asks for the route and the tcp_metrics, which takes some microseconds.
 func (kernel) survey(t *attempt) {
@@ -36,19 +29,6 @@ func (kernel) survey(t *attempt) {
 		peerMSS = m.mss
 	}
 	t.Budget = budget(t.Addr.Addr().Is6(), mtu, peerMSS)
-}
-
-// budget returns how much data the kernel puts into a SYN; mss is what it remembers of the peer, 0 if nothing.
-func budget(ipv6 bool, mtu, mss int) int {
-	ipHeader := 20
-	if ipv6 {
-		ipHeader = 40
-	}
-	space := mtu - ipHeader - tcpHeader
-	if mss > 0 {
-		space = min(space, mss)
-	}
-	return min(max(space, minMSS)-maxOptionSpace, maxSYNData)
 }
 
 // route returns the source address and the path MTU that the kernel would use towards remote. It asks a UDP socket, which

@@ -1,0 +1,41 @@
+//go:build !tlstfo_portable
+
+package tfo
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+func (kernel) fastOpen() bool { return true }
+
+func (kernel) survey(t *attempt) {
+	t.source = sourceFor(t.dial.net.LocalAddr, t.Addr)
+	t.Budget = budget(t.Addr.Addr().Is6(), defaultMTU, 0)
+}
+
+// connectFastOpen sends the SYN by an implied connect inside net.Dialer's control hook, with replayable data.
+func (t *attempt) connectFastOpen(ctx context.Context) (*net.TCPConn, error) {
+	return t.connectNet(ctx, nil, func(ctx context.Context, c rawConn) error { return t.sendImplied(ctx, c, freeBSD{}) })
+}
+
+type freeBSD struct{}
+
+func (freeBSD) bind(fd uintptr, local netip.AddrPort) error {
+	return unix.Bind(int(fd), sockaddr(local))
+}
+
+func (freeBSD) enable(fd uintptr) error {
+	return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_FASTOPEN, 1)
+}
+
+// sendTo sends replayable data.
+func (freeBSD) sendTo(fd uintptr, data []byte, remote netip.AddrPort) (int, error) {
+	return unix.SendmsgN(int(fd), data, nil, sockaddr(remote), unix.MSG_NOSIGNAL)
+}
+
+// observe has nothing to read: the kernel does not say what became of a SYN's data.
+func (kernel) observe(*attempt, *net.TCPConn) {}

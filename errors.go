@@ -88,7 +88,8 @@ func isOlder(err error) bool {
 // checks for a downgrade.
 func looksOlder(err error) bool {
 	alert := plaintextAlert(err)
-	return isOlder(err) || alert == handshake.AlertHandshakeFailure || alert == handshake.AlertInsufficientSecurity
+	return isOlder(err) || alert == handshake.AlertHandshakeFailure || alert == handshake.AlertInsufficientSecurity ||
+		errors.Is(err, handshake.FaultBadAlert) // a warning, of which older versions have more: most often about the name
 }
 
 // plaintextAlert is the fatal alert that came without protection; 0 if none did.

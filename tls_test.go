@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tlstfo/tlstfo/handshake"
 )
 
 // authority is a CA that issues certificates for tests.
@@ -195,6 +197,26 @@ func TestOlderServer(t *testing.T) {
 	d = &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example", MinVersion: tls.VersionTLS13}}
 	if _, err := d.Dial("tcp", addr); !errors.Is(err, ErrNotTLS13) {
 		t.Errorf("MinVersion 1.3: %v", err)
+	}
+}
+
+// TestOlderServerWarns: before their ServerHello some older servers warn that
+// they do not know the name (RFC 6066, section 3), and go on.
+func TestOlderServerWarns(t *testing.T) {
+	ca := newAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.issue(nil, "test.example")}, MaxVersion: tls.VersionTLS12}
+	addr := rawServer(t, func(conn net.Conn) {
+		conn.Write([]byte{21, 3, 1, 0, 2, 1, byte(handshake.AlertUnrecognizedName)})
+		echo(tls.Server(conn, config))
+	})
+	c, err := Dial("tcp", addr, &tls.Config{RootCAs: ca.pool, ServerName: "test.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	exchange(t, c, "hello")
+	if info := c.Info(); info.Std == "" || info.Redials != 1 {
+		t.Errorf("%+v", info)
 	}
 }
 

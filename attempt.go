@@ -51,12 +51,13 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 	t := &attempt{}
 	t.info.Early.Broken = p.broken
 	session, chains, why := c.takeSession(p)
+	now := c.dialer.clock.now() // not before the session was there
 	if session == nil {
 		if p.noEarly == EarlyNone {
 			p.noEarly = why
 		}
 	} else if p.noEarly == EarlyNone {
-		p.noEarly = c.whyNotEarly(session, p, r)
+		p.noEarly = c.whyNotEarly(session, p, r, now)
 	}
 	if len(p.early) == 0 {
 		p.noEarly = EarlyNotAsked
@@ -71,7 +72,7 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 			hs := *session.hs
 			hs.VerifiedChains = chains
 			config.Session = &hs
-			config.TicketAge, _ = session.age(c.dialer.clock.now())
+			config.TicketAge, _ = session.age(now)
 			config.EarlyData = p.noEarly == EarlyNone
 		}
 		if err := c.chooseHello(t, config, r); err != nil {
@@ -142,8 +143,7 @@ func (c *Conn) giveBack(s *Session) {
 }
 
 // whyNotEarly says why this session may not carry early data now.
-func (c *Conn) whyNotEarly(s *Session, p plan, r room) EarlyReason {
-	now := c.dialer.clock.now()
+func (c *Conn) whyNotEarly(s *Session, p plan, r room, now stamp) EarlyReason {
 	age, trusted := s.age(now)
 	switch {
 	case s.hs.MaxEarlyData == 0:

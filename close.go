@@ -241,8 +241,9 @@ func (c *Conn) linger() {
 			return
 		case ev.Kind == handshake.EventTicket:
 			c.keep(ev.Session)
-		case c.hasTickets():
-			return
+			if c.hasTickets() {
+				return
+			}
 		default:
 			n, err := c.raw.Read(c.opener.Buffer())
 			c.opener.Advance(n)

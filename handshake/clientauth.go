@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // clientCertificate answers a CertificateRequest: Certificate, empty where
@@ -41,8 +43,10 @@ func (c *Client) clientCertificate() ([]byte, Fault) {
 
 // selectCertificate chooses as crypto/tls does.
 func (c *Client) selectCertificate() (*tls.Certificate, error) {
+	list := cryptobyte.String(c.request.authorities)
+	authorities, _ := readAuthorities(&list) // checked already; none is there if there is no extension
 	request := &tls.CertificateRequestInfo{
-		AcceptableCAs:    c.request.authorities,
+		AcceptableCAs:    authorities,
 		SignatureSchemes: c.request.algorithms,
 		Version:          versionTLS13,
 	}

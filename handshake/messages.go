@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/tls"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -64,7 +65,7 @@ func parseEncryptedExtensions(body cryptobyte.String) ([]extension, Fault) {
 // nothing.
 type certificateRequest struct {
 	algorithms  []tls.SignatureScheme
-	authorities [][]byte // DER of distinguished names
+	authorities []byte // the extension's data, which readAuthorities can read
 	ocsp, sct   bool
 }
 
@@ -90,7 +91,10 @@ func parseCertificateRequest(body cryptobyte.String) (*certificateRequest, Fault
 		case extSignatureAlgorithms:
 			r.algorithms, ok = readAlgorithms(&data)
 		case extCertificateAuthorities:
-			r.authorities, ok = readAuthorities(&data)
+			// Thousands of names take ten times the room of the message: they are
+			// listed when they are needed.
+			r.authorities = bytes.Clone(data)
+			_, ok = readAuthorities(&data)
 		case extStatusRequest:
 			r.ocsp = true
 			continue
@@ -125,6 +129,7 @@ func readAlgorithms(s *cryptobyte.String) (algorithms []tls.SignatureScheme, ok 
 }
 
 // readAuthorities reads a certificate_authorities extension (section 4.2.4).
+// The names, in DER, alias it.
 func readAuthorities(s *cryptobyte.String) (authorities [][]byte, ok bool) {
 	var list cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&list) || list.Empty() {
@@ -135,7 +140,7 @@ func readAuthorities(s *cryptobyte.String) (authorities [][]byte, ok bool) {
 		if !list.ReadUint16LengthPrefixed(&name) || name.Empty() {
 			return nil, false
 		}
-		authorities = append(authorities, append([]byte(nil), name...))
+		authorities = append(authorities, name)
 	}
 	return authorities, true
 }
@@ -210,12 +215,13 @@ func readSCTs(s *cryptobyte.String) (scts [][]byte, ok bool) {
 	if !s.ReadUint16LengthPrefixed(&list) || list.Empty() || !s.Empty() {
 		return nil, false
 	}
+	list = bytes.Clone(list)
 	for !list.Empty() {
 		var sct cryptobyte.String
 		if !list.ReadUint16LengthPrefixed(&sct) || sct.Empty() {
 			return nil, false
 		}
-		scts = append(scts, append([]byte(nil), sct...))
+		scts = append(scts, sct[:len(sct):len(sct)])
 	}
 	return scts, true
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,7 +89,9 @@ func (s *scriptedServer) message(step State, typ messageType, f func(b *cryptoby
 	switch {
 	case len(msg) == 0:
 	case s.writer != nil:
-		s.out = s.writer.seal(s.out, recordHandshake, msg, 0)
+		for part := range slices.Chunk(msg, maxPlaintext) {
+			s.out = s.writer.seal(s.out, recordHandshake, part, 0)
+		}
 	default:
 		s.out = appendPlaintext(s.out, recordHandshake, versionTLS12, msg)
 	}

@@ -56,7 +56,7 @@ func (g *getter) run(args ...string) []*exchange {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	conns := packets.Conns()
+	conns := spoken(packets)
 	var all []*exchange
 	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
 		x := g.exchange(dec, path)

@@ -88,7 +88,9 @@ func (e *LocalError) Alert() Alert {
 }
 
 // RemoteError is a fatal alert that the peer sent. Unless Authenticated is
-// true it came in plaintext and anybody on the path may have made it.
+// true it came in plaintext and anybody on the path may have made it. Where it is
+// true the alert is from whoever did the key exchange; before a server's
+// certificate was verified that may be anybody on the path as well.
 type RemoteError struct {
 	Alert         Alert
 	State         State // the state in which it arrived

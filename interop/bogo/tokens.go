@@ -85,7 +85,9 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultBadKeyShare:
 		return []string{"BAD_ECPOINT", "DUPLICATE_KEY_SHARE", "WRONG_CURVE"}
 	case handshake.FaultBadPSKIndex:
-		return []string{"PSK_IDENTITY_NOT_FOUND", "PSK_IDENTITY_BINDER_COUNT_MISMATCH"}
+		return []string{"PSK_IDENTITY_NOT_FOUND"}
+	case handshake.FaultBinderCount:
+		return []string{"PSK_IDENTITY_BINDER_COUNT_MISMATCH"}
 	case handshake.FaultPSKSuiteMismatch:
 		return []string{"OLD_SESSION_PRF_HASH_MISMATCH"}
 	case handshake.FaultEarlyDataSuiteMismatch:

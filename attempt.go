@@ -1,6 +1,7 @@
 package tlstfo
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"slices"
@@ -76,10 +77,15 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 			config.EarlyData = p.noEarly == EarlyNone
 		}
 		if err := c.chooseHello(t, config, r); err != nil {
-			if session != nil {
-				c.giveBack(session)
+			if session == nil {
+				return nil, err
 			}
-			return nil, err
+			c.giveBack(session) // perhaps Dialer.Hello cannot offer it
+			session, p.noEarly = nil, cmp.Or(p.noEarly, EarlyUnsupportedSession)
+			continue
+		}
+		if config.EarlyData && t.engine.EarlyData() != handshake.EarlyOffered {
+			config.EarlyData, p.noEarly = false, EarlyUnsupportedSession // nor may it have to
 		}
 		if !config.EarlyData || c.config.VerifyConnection == nil {
 			break

@@ -333,24 +333,24 @@ func (c *Conn) setDeadlines(t time.Time, which ...*deadline) error {
 	if c.closed {
 		return net.ErrClosed
 	}
+	var err error
 	for _, d := range which {
 		d.set(t)
+		if c.established() { // else the handshake has deadlines of its own, and settle applies these
+			err = cmp.Or(err, c.applyDeadline(d))
+		}
 	}
-	if !c.established() {
-		return nil // the handshake has deadlines of its own; settle applies these
-	}
-	return c.applyDeadlines()
+	return err
 }
 
-// applyDeadlines hands the deadlines to the transport. The caller holds mu.
-func (c *Conn) applyDeadlines() error {
+// applyDeadline hands a deadline to the transport. The caller holds mu.
+func (c *Conn) applyDeadline(d *deadline) error {
 	var conn net.Conn = c.raw
 	if c.std != nil {
 		conn = c.std
 	}
-	err := conn.SetReadDeadline(c.readDeadline.get())
-	if err2 := conn.SetWriteDeadline(c.writeDeadline.get()); err == nil {
-		err = err2
+	if d == &c.readDeadline {
+		return conn.SetReadDeadline(d.get())
 	}
-	return err
+	return conn.SetWriteDeadline(d.get())
 }

@@ -37,6 +37,10 @@ func (c *Conn) establish(ctx context.Context) error {
 			uncertain = true
 			p.broken, p.brokenTo = p.broken+out.early, out.earlyTo
 		}
+		if out.earlyToBlame(ctx) { // this host is not sent early data for a while
+			until := c.dialer.clock.now().wall.Add(earlyPause)
+			c.dialer.hosts.change(c.hostKey, func(h *host) { h.pauseUntil = until })
+		}
 		next, ok := c.redial(p, out)
 		if !ok || ctx.Err() != nil {
 			switch {
@@ -69,6 +73,18 @@ func (out *outcome) noteEarly(t *attempt) {
 	out.earlyLeft, out.early, out.earlyTo = true, t.early, t.session.hs
 }
 
+// earlyToBlame tells whether early data may be why a try broke. Who gives up a
+// dial, or refuses what the server says, blames nobody.
+func (out *outcome) earlyToBlame(ctx context.Context) bool {
+	switch cause := context.Cause(ctx); {
+	case !out.earlyLeft || !out.beforeHello || errors.Is(out.err, handshake.FaultAbandoned):
+		return false
+	case cause != nil && !errors.Is(cause, ErrTimeout):
+		return false
+	}
+	return out.op != "dial" || !isTimeout(out.err)
+}
+
 // wrap makes the error that the caller sees.
 func (c *Conn) wrap(out outcome, condition error) error {
 	err := out.err
@@ -99,12 +115,6 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 	if out.earlyLeft {
 		noEarly(EarlyBroke) // for all redials of this call
 	}
-	broke := func() { // this host is not sent early data for a while
-		if out.earlyLeft {
-			until := c.dialer.clock.now().wall.Add(earlyPause)
-			c.dialer.hosts.change(c.hostKey, func(h *host) { h.pauseUntil = until })
-		}
-	}
 	switch {
 	case errors.Is(out.err, handshake.FaultAbandoned):
 		// The PSK of a post-quantum lineage was refused: once more, with the
@@ -118,7 +128,6 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 		if !out.left || p.plain || isTimeout(out.err) {
 			return p, false
 		}
-		broke()
 		p.plain = true
 		p.redial = "the connection was refused when data rode in the SYN"
 		return p, true
@@ -127,7 +136,6 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 		return p, false
 
 	case c.mayBeOlder() && (looksOlder(out.err) || !out.earlyLeft && brokeOff(out.err)):
-		broke()
 		p.std = "the server answered as one without TLS 1.3: " + rootCause(out.err)
 		p.redial = p.std
 		return p, true
@@ -135,14 +143,12 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 	case errors.Is(out.err, errSilence) && out.synData != nil:
 		// Something on the path let the handshake through and dropped what
 		// followed. Whether it was the SYN's data is found out by leaving it away.
-		broke()
 		c.dialer.fastOpen().Stalled(out.synData)
 		p.plain = true
 		p.redial = rootCause(out.err)
 		return p, true
 
 	case out.earlyLeft:
-		broke()
 		p.redial = "the connection broke on early data: " + rootCause(out.err)
 		return p, true
 	}
@@ -265,7 +271,7 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 		return nil, nil, out
 	case won.early == 0 && out.earlyLeft && c.dialer.FailOnReject:
 		conn.Close()
-		out.err = errors.New("an attempt on another address may have sent the early data")
+		out.err = errors.New("another attempt of the dial may have sent the early data")
 		return nil, nil, out
 	}
 	if won.early == 0 {

@@ -116,7 +116,11 @@ func (c *Conn) settle(err error) {
 			c.raw.Close()
 		}
 	case !c.closed:
-		c.applyDeadlines()
+		for _, d := range []*deadline{&c.readDeadline, &c.writeDeadline} {
+			if c.given == nil || !d.get().IsZero() { // the caller's own transport may have one already
+				c.applyDeadline(d)
+			}
+		}
 	}
 	close(c.done)
 }

@@ -254,8 +254,9 @@ func (d *Dialer) Client(conn net.Conn, sessionKey string) *Conn {
 		return c
 	}
 	c.config = config
-	if sessionKey != "" {
-		c.keepSessions("client " + sessionKey)
+	c.keepSessions("client " + addr)
+	if sessionKey == "" {
+		c.sessions = nil
 	}
 	return c
 }

@@ -32,9 +32,9 @@ type Conn struct {
 	up, done, closing chan struct{}
 
 	mu        sync.Mutex
-	began     bool                    // the first flight is fixed: begin was called
 	cancel    context.CancelCauseFunc // ends run, where it is a goroutine
 	cause     error                   // why it was ended
+	began     bool                    // the first flight is fixed: begin was called
 	closed    bool
 	dropped   bool        // by Close, which did not wait for run
 	lingerSec int         // SetLinger's; 0: Close drops what was not delivered
@@ -60,8 +60,8 @@ type Conn struct {
 	wmu      sync.Mutex // the write half, once established
 	sealer   *handshake.Sealer
 	sent     int64 // bytes of application data, for the record size
-	large    bool  // records are large from the start
 	werr     error
+	large    bool // records are large from the start
 	shutdown bool // close_notify was sent
 }
 

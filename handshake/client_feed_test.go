@@ -291,7 +291,9 @@ func TestEarlyKeyLimit(t *testing.T) {
 	s, cfg := newScript(t)
 	resumeScript(s, cfg)
 	c := mustClient(t, cfg)
-	c.writer.suite.maxRecords = 3
+	limited := *c.writer.suite
+	limited.maxRecords = 3
+	c.writer.suite = &limited
 	for range 3 {
 		if n, err := c.WriteEarly([]byte("x")); n != 1 || err != nil || c.EarlyLeft() == 0 && c.writer.seq < 3 {
 			t.Fatal(n, err, c.EarlyLeft())

@@ -114,7 +114,9 @@ func TestKeyUpdate(t *testing.T) {
 // Section 5.5: a key is changed before it protected too many records.
 func TestKeyLimit(t *testing.T) {
 	s, _, _, o := testSplit(t, tls.TLS_AES_128_GCM_SHA256, nil)
-	s.writer.suite.maxRecords = 3
+	limited := *s.writer.suite
+	limited.maxRecords = 3
+	s.writer.suite = &limited
 	var records []byte
 	for range 7 {
 		records = s.Seal(records, []byte("data"))

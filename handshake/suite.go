@@ -28,15 +28,19 @@ type suite struct {
 
 // suiteByID returns the suite, or nil for one that we do not have.
 func suiteByID(id uint16) *suite {
-	switch id {
-	case tls.TLS_AES_128_GCM_SHA256:
-		return &suite{id, 16, sha256.New, sha256.Size, newGCM, 1 << 24}
-	case tls.TLS_AES_256_GCM_SHA384:
-		return &suite{id, 32, sha512.New384, sha512.Size384, newGCM, 1 << 24}
-	case tls.TLS_CHACHA20_POLY1305_SHA256:
-		return &suite{id, chacha20poly1305.KeySize, sha256.New, sha256.Size, chacha20poly1305.New, 1 << 62}
+	for i := range suites {
+		if suites[i].id == id {
+			return &suites[i]
+		}
 	}
 	return nil
+}
+
+// suites is never changed.
+var suites = [...]suite{
+	{tls.TLS_AES_128_GCM_SHA256, 16, sha256.New, sha256.Size, newGCM, 1 << 24},
+	{tls.TLS_AES_256_GCM_SHA384, 32, sha512.New384, sha512.Size384, newGCM, 1 << 24},
+	{tls.TLS_CHACHA20_POLY1305_SHA256, chacha20poly1305.KeySize, sha256.New, sha256.Size, chacha20poly1305.New, 1 << 62},
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {

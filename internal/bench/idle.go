@@ -4,22 +4,28 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
+	"sync"
 )
 
 // idle compares the memory of connections that do nothing.
 type idle struct {
 	name         string
 	conns        int
-	at           string
 	ours, theirs *side
 	before       func(conn) error // what the connection has done; nil: a small exchange
+	waits        bool             // a goroutine reads from it
 }
 
 func idles(s *servers) []*idle {
-	return []*idle{
-		{name: "idle connection", conns: 400, at: s.std, ours: ours(s, classical, false), theirs: theirs(s, classical, false)},
-		{name: "idle connection after bulk", conns: 100, at: s.std, ours: ours(s, classical, false), theirs: theirs(s, classical, false), before: bothWays},
+	over := func(name string, conns int) *idle {
+		return &idle{name: name, conns: conns, ours: ours(s, classical, false), theirs: theirs(s, classical, false)}
 	}
+	plain, bulk, reader := over("idle", 400), over("idle after bulk", 100), over("idle, a reader waits", 400)
+	bulk.before = bothWays
+	reader.waits = true
+	return []*idle{plain,
+		{name: "idle, dialled", conns: 400, ours: oursDialled(s), theirs: theirsDialled(s)}, bulk, reader}
 }
 
 // bothWays sends and receives a megabyte.
@@ -53,27 +59,32 @@ func (i *idle) measure(rounds int) (idleResult, error) {
 
 // heap opens connections and counts what each holds, stacks included.
 func (i *idle) heap(side *side) (float64, error) {
-	warm, err := side.open(i.at)
-	if err != nil {
+	if warm, err := side.open(); err != nil {
+		return 0, err
+	} else if err := warm.Close(); err != nil {
 		return 0, err
 	}
-	warm.Close()
 	conns := make([]conn, i.conns)
+	var readers sync.WaitGroup
+	defer readers.Wait()
 	before := inUse()
 	for k := range conns {
-		c, err := side.open(i.at)
-		if err == nil && i.before != nil {
-			err = i.before(c)
-		}
+		c, err := side.open()
 		if err != nil {
 			return 0, err
 		}
-		conns[k] = c
+		defer c.Close()
+		if conns[k] = c; i.before != nil {
+			if err := i.before(c); err != nil {
+				return 0, err
+			}
+		}
+		if i.waits {
+			readers.Go(func() { c.Read(make([]byte, 1)) })
+		}
 	}
 	held := inUse() - before
-	for _, c := range conns {
-		c.Close()
-	}
+	runtime.KeepAlive(conns)
 	return float64(held) / float64(i.conns), nil
 }
 
@@ -88,5 +99,8 @@ func inUse() int64 {
 }
 
 func (r idleResult) String() string {
-	return fmt.Sprintf("%-32s %7.2f   %.0f / %.0f", r.idle.name, r.ours/r.theirs, r.ours, r.theirs)
+	return fmt.Sprintf("%-34s %6.2f   %.0f / %.0f", r.idle.name, r.ours/r.theirs, r.ours, r.theirs)
 }
+
+// matches tells whether a row is to be shown.
+func matches(name, only string) bool { return strings.Contains(name, only) }

@@ -35,11 +35,14 @@
 package main
 
 import (
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"os"
 	"runtime"
 	"strings"
+
+	"github.com/tlstfo/tlstfo"
 )
 
 func main() {
@@ -60,6 +63,23 @@ func main() {
 	}
 }
 
+// rows are the comparisons, but for memory of idle connections.
+func rows(s *servers) []*row {
+	handshake := func(name string, ops int, groups []tls.CurveID, resume bool) *row {
+		return &row{name: name, ops: ops, ours: handshakes(ours(s, groups, resume)), theirs: handshakes(theirs(s, groups, resume))}
+	}
+	return []*row{
+		handshake("full handshake, X25519", 30, classical, false),
+		handshake("full handshake, X25519MLKEM768", 30, hybrid, false),
+		handshake("resumed handshake, X25519", 40, classical, true),
+		handshake("resumed handshake, X25519MLKEM768", 40, hybrid, true),
+		{name: "early data dial, X25519", ops: 30, ours: earlyDials(s, true), theirs: resumedDials(s)},
+		{name: "early data dial, no Fast Open", ops: 30, ours: earlyDials(s, false), theirs: resumedDials(s)},
+		{name: "bulk send", ops: 16, unit: bulk, ours: sends(ours(s, classical, false)), theirs: sends(theirs(s, classical, false))},
+		{name: "bulk receive", ops: 16, unit: bulk, ours: receives(ours(s, classical, false)), theirs: receives(theirs(s, classical, false))},
+	}
+}
+
 func run(rounds int, only string, profile, theirs bool) error {
 	servers, err := startServers()
 	if err != nil {
@@ -67,12 +87,13 @@ func run(rounds int, only string, profile, theirs bool) error {
 	}
 	defer servers.stop()
 
-	fmt.Printf("%s, %s/%s, GOMAXPROCS %d, medians of %d rounds; ratios are ours / crypto/tls\n\n",
+	fmt.Printf("%s, %s/%s, GOMAXPROCS %d, medians of %d rounds; ratios are ours / crypto/tls\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), rounds)
-	fmt.Printf("%-32s %7s %7s %7s   %21s %19s %15s\n", "", "CPU", "bytes", "allocs", "CPU per op (µs)", "bytes per op", "allocs per op")
+	fmt.Printf("TCP Fast Open on loopback: %s\n\n", fastOpen(servers))
+	fmt.Printf("%-34s %6s %6s %6s   %21s %19s %15s\n", "", "CPU", "bytes", "allocs", "CPU per op (µs)", "bytes per op", "allocs per op")
 	var profiles []string
 	for _, r := range rows(servers) {
-		if !strings.Contains(r.name, only) {
+		if !matches(r.name, only) {
 			continue
 		}
 		res, err := r.measure(rounds)
@@ -88,18 +109,37 @@ func run(rounds int, only string, profile, theirs bool) error {
 			profiles = append(profiles, text)
 		}
 	}
-	if strings.Contains("idle", only) || strings.Contains(only, "idle") {
-		fmt.Printf("\n%-32s %7s   %s\n", "", "ratio", "heap bytes per connection")
-		for _, i := range idles(servers) {
-			res, err := i.measure(5)
-			if err != nil {
-				return fmt.Errorf("%s: %w", i.name, err)
-			}
-			fmt.Println(res)
+	fmt.Printf("\n%-34s %6s   %s\n", "", "ratio", "heap and stack bytes per connection")
+	for _, i := range idles(servers) {
+		if !matches(i.name, only) {
+			continue
 		}
+		res, err := i.measure(5)
+		if err != nil {
+			return fmt.Errorf("%s: %w", i.name, err)
+		}
+		fmt.Println(res)
 	}
 	if len(profiles) > 0 {
 		fmt.Printf("\nWhere our CPU time goes, by package:\n%s", strings.Join(profiles, ""))
 	}
 	return nil
+}
+
+// fastOpen says in words what a dial to the server of the early data rows does.
+func fastOpen(s *servers) string {
+	d := &tlstfo.Dialer{TLSConfig: config(s, classical)}
+	var info tlstfo.ConnInfo
+	for range 2 { // the first may fetch the cookie
+		c, err := d.Dial("tcp", s.peer)
+		if err != nil {
+			return err.Error()
+		}
+		info = c.(*tlstfo.Conn).Info()
+		c.Close()
+	}
+	if n := info.FastOpen.SynBytes; n > 0 {
+		return fmt.Sprintf("%d bytes in the SYN", n)
+	}
+	return "nothing in the SYN: " + info.FastOpen.Why.String()
 }

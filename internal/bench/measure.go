@@ -134,7 +134,7 @@ func (r result) String() string {
 		name += " (per MiB)"
 	}
 	us := func(d time.Duration) float64 { return float64(d) / 1e3 }
-	return fmt.Sprintf("%-32s %7.2f %7s %7s   %9.1f / %9.1f %8.0f / %8.0f %6.1f / %6.1f", name,
+	return fmt.Sprintf("%-34s %6.2f %6s %6s   %9.1f / %9.1f %8.0f / %8.0f %6.1f / %6.1f", name,
 		r.cpu, ratio(r.ours.bytes, r.theirs.bytes), ratio(r.ours.allocs, r.theirs.allocs),
 		us(r.ours.cpu), us(r.theirs.cpu), r.ours.bytes, r.theirs.bytes, r.ours.allocs, r.theirs.allocs)
 }

@@ -63,7 +63,7 @@ func (r *row) profileSide(name string, side func(int) (batch, error)) (string, e
 	if err != nil {
 		return "", fmt.Errorf("go tool pprof: %w", err)
 	}
-	return fmt.Sprintf("%-32s %s\n", name, summary(out)), nil
+	return fmt.Sprintf("  %-34s %s\n", name, summary(out)), nil
 }
 
 // summary adds up the flat time of each package in the output of pprof -top.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"sync"
 
 	"github.com/tlstfo/tlstfo/internal/testpeer"
 )
@@ -31,6 +32,9 @@ type servers struct {
 	std, peer string // addresses of crypto/tls and of internal/testpeer
 	roots     *x509.CertPool
 	stop      func()
+
+	mu    sync.Mutex
+	suite uint16 // what all connections have; 0: none yet
 }
 
 type credentials struct{ Certificate, Key []byte }
@@ -77,7 +81,7 @@ func startServers() (*servers, error) {
 		stop()
 		return nil, fmt.Errorf("the server process: %w", err)
 	}
-	return &servers{at.Std, at.Peer, authority.Pool(), stop}, nil
+	return &servers{std: at.Std, peer: at.Peer, roots: authority.Pool(), stop: stop}, nil
 }
 
 // serve is the child process.

@@ -121,7 +121,7 @@ func TestBrokenAfterAccept(t *testing.T) {
 func TestCutAnswer(t *testing.T) {
 	o := newOrigin(t)
 	d := o.dialer()
-	d.TLSConfig.CurvePreferences = []tls.CurveID{tls.X25519} // a short ServerHello
+	d.TLSConfig.CurvePreferences = []tls.CurveID{tls.X25519}                   // a short ServerHello
 	d.EarlyData = func(EarlyDataOffer) bool { d.hosts = hosts{}; return true } // forget the pauses
 	var redialled, uncertain, done int
 	for cut := 1; done == 0 && cut < 2000; cut += 1 + cut/40 {

@@ -18,6 +18,7 @@ type reply struct {
 	option bool          // the SYN carries a Fast Open option (WayFastOpen)
 	taken  int           // and so many bytes
 	again  bool          // the SYN had to be sent again
+	self   bool          // the connection met itself: the SYN went nowhere
 	block  chan struct{} // the attempt notices its end only after this
 }
 
@@ -85,6 +86,9 @@ func (f *fakeNet) connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
 			return nil, t.dial.failed(t.Addr, ctx.Err())
 		}
 		<-a.block // the answer came in the last moment
+	}
+	if a.self {
+		t.option = false
 	}
 	if a.err != nil {
 		return nil, t.dial.failed(t.Addr, a.err)

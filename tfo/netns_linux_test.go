@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
 // The tests run in a network namespace of their own, where they may set sysctls, and which nobody else's traffic touches. TestMain starts the
@@ -22,6 +24,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	netlab.Main(labFuncs)
 	switch os.Getenv(envInside) {
 	case "":
 		err := runInside(os.Getuid() == 0)

@@ -14,12 +14,18 @@ var errSplit = errors.New("tls: the engine was split: use its Sealer and Opener"
 // a Sealer and an Opener. Output that was queued before stays in the engine.
 // tickets makes sessions of NewSessionTicket; nil refuses the message.
 func (l *link) split(tickets *resumption) (*Sealer, *Opener) {
-	owed := new(atomic.Bool)
-	s := &Sealer{writer: l.writer, owed: owed}
-	o := &Opener{link: *l, owed: owed, tickets: tickets}
+	updates := new(keyUpdates)
+	s := &Sealer{writer: l.writer, updates: updates}
+	o := &Opener{link: *l, updates: updates, tickets: tickets}
 	o.writer, o.out, o.silent, o.allowCCS, o.skipEarly = nil, nil, true, false, 0
 	*l = link{state: l.state, err: errSplit, out: l.out, silent: true}
 	return s, o
+}
+
+// keyUpdates is what a Sealer and an Opener tell each other.
+type keyUpdates struct {
+	owed  atomic.Bool // the peer waits for our KeyUpdate
+	asked atomic.Bool // we wait for the peer's
 }
 
 // Sealer protects what this side sends after the handshake. Its methods
@@ -27,9 +33,9 @@ func (l *link) split(tickets *resumption) (*Sealer, *Opener) {
 // it. They are for one goroutine at a time, which may be another than the
 // Opener's. After CloseNotify or a fatal Alert nothing more is appended.
 type Sealer struct {
-	writer *protector
-	owed   *atomic.Bool // the peer waits for our KeyUpdate
-	closed bool
+	writer  *protector
+	updates *keyUpdates
+	closed  bool
 }
 
 // Seal appends p as application data, one record for each 16 KiB. KeyUpdates
@@ -56,25 +62,27 @@ func (s *Sealer) SealRecord(dst, p []byte, pad int) []byte {
 		dst = s.Seal(dst, p[:len(p)-maxPlaintext])
 		p = p[len(p)-maxPlaintext:]
 	}
-	if !s.closed && s.owed.Load() {
+	if !s.closed && s.updates.owed.Load() {
 		dst = s.KeyUpdate(dst, false)
 	}
 	return s.seal(dst, recordApplication, p, min(max(pad, 0), maxPlaintext-len(p)))
 }
 
 // KeyUpdate appends a KeyUpdate and goes on to the next key; request asks the
-// peer to do the same (RFC 8446, section 4.6.3).
+// peer to do the same (RFC 8446, section 4.6.3), unless it was asked already and
+// has not done it yet (RFC 9846, section 4.7.3).
 func (s *Sealer) KeyUpdate(dst []byte, request bool) []byte {
 	if s.closed {
 		return dst
 	}
 	body := byte(0)
-	if request {
+	if request && !s.updates.asked.Swap(true) {
 		body = 1
-	} else {
+	}
+	if !request {
 		// Cleared before the key changes: a request that comes in meanwhile is
 		// for the next one.
-		s.owed.Store(false)
+		s.updates.owed.Store(false)
 	}
 	dst = s.writer.seal(dst, recordHandshake, []byte{byte(typeKeyUpdate), 0, 0, 1, body}, 0)
 	if err := s.writer.update(); err != nil {
@@ -125,7 +133,7 @@ func (s *Sealer) close() {
 // Sealer's.
 type Opener struct {
 	link
-	owed    *atomic.Bool
+	updates *keyUpdates
 	tickets *resumption // nil: a server's
 }
 
@@ -233,8 +241,9 @@ func (o *Opener) keyUpdate(body []byte) Fault {
 	if o.reader.update() != nil {
 		return FaultInternal
 	}
+	o.updates.asked.Store(false)
 	if body[0] == 1 {
-		o.owed.Store(true)
+		o.updates.owed.Store(true)
 	}
 	return 0
 }

@@ -83,8 +83,9 @@ func TestSealOpen(t *testing.T) {
 func TestKeyUpdate(t *testing.T) {
 	for _, id := range testSuites {
 		s, o, peerS, peerO := testSplit(t, id, nil)
-		for range 3 {
+		for range 3 { // more than a Sealer would
 			peerO.Feed(s.KeyUpdate(nil, true))
+			s.updates.asked.Store(false)
 		}
 		peerO.Feed(s.Seal(nil, []byte("after")))
 		if got, _ := drain(t, peerO); string(got) != "after" {
@@ -108,6 +109,29 @@ func TestKeyUpdate(t *testing.T) {
 		if n := len(s.Seal(nil, []byte("x"))); n != recordOverhead+1 {
 			t.Errorf("a reply to a reply: %d bytes", n)
 		}
+	}
+}
+
+// "Until receiving a subsequent KeyUpdate from the peer, the sender MUST NOT
+// send another KeyUpdate with request_update set to "update_requested"" (RFC
+// 9846, section 4.7.3).
+func TestKeyUpdateAsksOnce(t *testing.T) {
+	s, o, peerS, peerO := testSplit(t, tls.TLS_AES_128_GCM_SHA256, nil)
+	asks := func() bool {
+		peerO.Feed(s.KeyUpdate(nil, true))
+		peerO.updates.owed.Store(false)
+		if _, last := drain(t, peerO); last != EventNone {
+			t.Fatal(last)
+		}
+		return peerO.updates.owed.Load()
+	}
+	if !asks() || asks() || asks() {
+		t.Error("the first KeyUpdate did not ask, or a later one did")
+	}
+	o.Feed(peerS.KeyUpdate(nil, false))
+	drain(t, o)
+	if !asks() {
+		t.Error("after the peer's KeyUpdate ours does not ask")
 	}
 }
 

@@ -94,6 +94,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	n := copy(p, c.input)
 	if c.input = c.input[n:]; len(c.input) == 0 {
+		c.input = nil // an empty slice would hold the buffer
 		c.opener.Release()
 	}
 	return n, nil

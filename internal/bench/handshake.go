@@ -58,19 +58,18 @@ var errNotResumed = errors.New("resumption is not as it should be")
 func earlyDials(s *servers, fastOpen bool) func(int) (batch, error) {
 	ctx := context.Background()
 	d := &tlstfo.Dialer{TLSConfig: config(s, classical), NoFastOpen: !fastOpen}
-	early := smallRequest()
 	return func(ops int) (batch, error) {
 		c, err := d.DialContext(ctx, "tcp", s.peer)
 		if err != nil {
 			return batch{}, err
 		}
-		if err := errors.Join(exchange(c), s.check(c, tls.X25519), c.Close(), d.Flush(ctx)); err != nil {
+		if err := errors.Join(s.exchange(c), s.check(c, tls.X25519), c.Close(), d.Flush(ctx)); err != nil {
 			return batch{}, err
 		}
 		misses := 0
 		run := func() error {
 			return repeat(ops, func() error {
-				err := earlyDial(ctx, d, s, early)
+				err := earlyDial(ctx, d, s)
 				if errors.Is(err, errNoTicket) && misses <= ops/20 {
 					misses++
 					return nil
@@ -86,9 +85,9 @@ func earlyDials(s *servers, fastOpen bool) func(int) (batch, error) {
 // dial has fetched new ones.
 var errNoTicket = errors.New("no ticket")
 
-// earlyDial sends early as *replayable*: the server only answers it.
-func earlyDial(ctx context.Context, d *tlstfo.Dialer, s *servers, early []byte) error {
-	c, err := d.DialEarly(ctx, "tcp", s.peer, early)
+// earlyDial sends the small request as *replayable*: the server only answers it.
+func earlyDial(ctx context.Context, d *tlstfo.Dialer, s *servers) error {
+	c, err := d.DialEarly(ctx, "tcp", s.peer, s.small)
 	if err != nil {
 		return err
 	}
@@ -119,7 +118,7 @@ func resumedDials(s *servers) func(int) (batch, error) {
 		if err != nil {
 			return err
 		}
-		if err := exchange(c); err != nil {
+		if err := s.exchange(c); err != nil {
 			return err
 		}
 		if resumed && !c.(conn).ConnectionState().DidResume {

@@ -31,6 +31,7 @@ func isServer() bool { return os.Getenv(serverVariable) != "" }
 type servers struct {
 	std, peer string // addresses of crypto/tls and of internal/testpeer
 	roots     *x509.CertPool
+	small     []byte // a request with a small body, for a small answer
 	stop      func()
 
 	mu    sync.Mutex
@@ -81,7 +82,8 @@ func startServers() (*servers, error) {
 		stop()
 		return nil, fmt.Errorf("the server process: %w", err)
 	}
-	return &servers{std: at.Std, peer: at.Peer, roots: authority.Pool(), stop: stop}, nil
+	return &servers{std: at.Std, peer: at.Peer, roots: authority.Pool(), stop: stop,
+		small: append(request(smallBody, smallAnswer), make([]byte, smallBody)...)}, nil
 }
 
 // serve is the child process.

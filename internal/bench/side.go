@@ -98,7 +98,7 @@ func (s *side) open() (conn, error) {
 		return nil, err
 	}
 	c := raw.(conn)
-	if err = exchange(c); err == nil {
+	if err = s.servers.exchange(c); err == nil {
 		err = s.servers.check(c, s.group)
 	}
 	if err != nil {
@@ -135,10 +135,10 @@ func (s *servers) check(c net.Conn, group tls.CurveID) error {
 	return nil
 }
 
-// exchange sends a small request and reads its answer, and the tickets that
+// exchange sends the small request and reads its answer, and the tickets that
 // come before.
-func exchange(c net.Conn) error {
-	if _, err := c.Write(smallRequest()); err != nil {
+func (s *servers) exchange(c net.Conn) error {
+	if _, err := c.Write(s.small); err != nil {
 		return err
 	}
 	var answer [smallAnswer]byte

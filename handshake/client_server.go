@@ -124,7 +124,7 @@ func (c *Client) certificateVerify(msg []byte, body cryptobyte.String, now time.
 		return fault
 	}
 	if !c.hello.lists(extSignatureAlgorithms, uint16(scheme)) {
-		return FaultBadSignatureAlgorithm
+		return FaultBadSignatureAlgorithm // section 4.4.3: one that was offered
 	}
 	fault = verifyTranscript(c.info.peer[0].PublicKey, scheme, []tls.SignatureScheme{scheme},
 		serverSignatureContext, c.transcriptSum(), signature)

@@ -235,9 +235,9 @@ func (c *Client) resume(selected cryptobyte.String) Fault {
 	case !selected.ReadUint16(&index) || !selected.Empty():
 		return FaultDecode
 	case index != 0:
-		return FaultBadPSKIndex
+		return FaultBadPSKIndex // section 4.2.11: we offer one
 	case suiteByID(session.CipherSuite).hashLen != c.suite.hashLen:
-		return FaultPSKSuiteMismatch
+		return FaultPSKSuiteMismatch // section 4.2.11: the same hash
 	}
 	c.info.resumed = true
 	c.info.peer, c.info.chains = session.PeerCertificates, session.VerifiedChains

@@ -147,7 +147,3 @@ func (s *servers) exchange(c net.Conn) error {
 }
 
 const smallBody, smallAnswer = 192, 256
-
-func smallRequest() []byte {
-	return append(request(smallBody, smallAnswer), make([]byte, smallBody)...)
-}

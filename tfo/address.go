@@ -1,4 +1,4 @@
-//go:build !tlstfo_portable
+//go:build (linux || darwin || freebsd || windows) && !tlstfo_portable
 
 package tfo
 
@@ -45,25 +45,4 @@ func sourceFor(local net.Addr, remote netip.AddrPort) netip.Addr {
 	}
 	defer conn.Close()
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-}
-
-// interfaceMTU returns the MTU of the interface that has the address, or 0.
-func interfaceMTU(addr netip.Addr) int {
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		return 0
-	}
-	for _, ifi := range interfaces {
-		addrs, _ := ifi.Addrs()
-		for _, a := range addrs {
-			prefix, ok := a.(*net.IPNet)
-			if !ok {
-				continue
-			}
-			if ip, _ := netip.AddrFromSlice(prefix.IP); ip.Unmap() == addr.WithZone("") {
-				return ifi.MTU
-			}
-		}
-	}
-	return 0
 }

@@ -1,4 +1,4 @@
-//go:build !tlstfo_portable
+//go:build (linux || darwin || freebsd || windows) && !tlstfo_portable
 
 package tfo
 

@@ -22,13 +22,26 @@
 // # Systems
 //
 // On Linux the SYN is sent by sendmsg with MSG_FASTOPEN, inside net.Dialer's control hook, so that deadlines, cancellation and errors are
-// those of package net. The client needs bit 1 of net.ipv4.tcp_fastopen (the default), a server bit 2. Elsewhere, and
-// on Linux under the build tag tlstfo_portable, a dial connects, asks the callback, and writes.
+// those of package net. The client needs bit 1 of net.ipv4.tcp_fastopen (the default), a server bit 2.
+//
+// The code for macOS, FreeBSD and Windows was written from the sources of the kernels (macOS, FreeBSD) and from the documentation, and is compiled and vetted for them, on
+// amd64 and arm64. It has never run on any of the three. Tests on Linux drive it over fakes of the system calls, and over Linux sockets where the steps are the
+// same; the calls themselves, and what those kernels make of them, are unproven.
+//
+//   - macOS: connectx, on a socket that package net adopts when the SYN-ACK is here. Bit 2 of net.inet.tcp.fastopen switches the client on, bit 1 a server
+//     (both are the default). [Info] is as full as on Linux.
+//   - FreeBSD: a send to an address, inside net.Dialer's control hook. net.inet.tcp.fastopen.client_enable and server_enable. The kernel does not say
+//     whether a SYN carried the data or what became of it: [Info].SynBytes is what it was given, and Why is ReasonUnknown. A SYN-ACK without the option pauses Fast Open
+//     for that server for 15 minutes, and a Linux server sends none when all went well: so do not expect more.
+//   - Windows 10 from version 1607 on: ConnectEx, on a socket that package net adopts. A thread waits for each such dial. The system tells no more than FreeBSD.
+//
+// Elsewhere, and everywhere under the build tag tlstfo_portable, a dial connects, asks the callback, and writes.
 //
 // # Limitations
 //
 //   - With a local port that the caller chose there is no race, for two connections cannot share it: a middlebox that swallows SYNs with data then
 //     costs a second, until the kernel's retransmission without data.
 //   - While an attempt with once-only bytes is under way, other attempts go without, even if it has not sent them yet.
+//   - macOS and Windows: a dial cannot be joined by net.Dialer, so what that does of its own accord after a connect to itself or without a free port is not done.
 //   - Multipath TCP is never used: with Fast Open, what the server writes first can stall.
 package tfo

@@ -19,7 +19,7 @@ func (kernel) survey(t *attempt) {
 
 // connectFastOpen sends the SYN by an implied connect inside net.Dialer's control hook, with replayable data.
 func (t *attempt) connectFastOpen(ctx context.Context) (*net.TCPConn, error) {
-	return t.connectNet(ctx, nil, func(ctx context.Context, c rawConn) error { return t.sendImplied(ctx, c, freeBSD{}) })
+	return t.connectImplied(ctx, freeBSD{})
 }
 
 type freeBSD struct{}
@@ -30,6 +30,15 @@ func (freeBSD) bind(fd uintptr, local netip.AddrPort) error {
 
 func (freeBSD) enable(fd uintptr) error {
 	return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_FASTOPEN, 1)
+}
+
+func (freeBSD) resetOnClose(fd uintptr) (restore func(fd uintptr), err error) {
+	before, err := unix.GetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER)
+	if err != nil {
+		return nil, err
+	}
+	restore = func(fd uintptr) { unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, before) }
+	return restore, unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
 // sendTo sends replayable data.

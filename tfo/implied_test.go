@@ -1,4 +1,4 @@
-//go:build !tlstfo_portable
+//go:build (linux || freebsd) && !tlstfo_portable
 
 package tfo
 
@@ -33,6 +33,10 @@ func (f *fakeImplied) bind(_ uintptr, local netip.AddrPort) error {
 
 func (f *fakeImplied) enable(uintptr) error { return f.step("enable") }
 
+func (f *fakeImplied) resetOnClose(uintptr) (func(uintptr), error) {
+	return func(uintptr) { f.step("restore") }, f.step("reset")
+}
+
 func (f *fakeImplied) sendTo(_ uintptr, data []byte, _ netip.AddrPort) (int, error) {
 	if err := f.step("send"); err != nil {
 		return -1, err
@@ -65,17 +69,18 @@ func TestImpliedConnect(t *testing.T) {
 		opt   bool
 		why   Reason
 	}{
-		{name: "all taken", data: "hello", taken: -1, steps: "enable send", n: 5, left: true, opt: true, why: ReasonUnknown},
-		{name: "a part", data: "hello", taken: 2, steps: "enable send", n: 2, left: true, opt: true, why: ReasonUnknown},
-		{name: "more than fits", data: "hello, world", taken: -1, steps: "enable send", n: 8, left: true, opt: true, why: ReasonUnknown},
-		{name: "local address", data: "hello", taken: -1, local: &net.TCPAddr{Port: 7}, steps: "bind enable send", n: 5, left: true, opt: true, why: ReasonUnknown},
+		{name: "all taken", data: "hello", taken: -1, steps: "enable reset send", n: 5, left: true, opt: true, why: ReasonUnknown},
+		{name: "a part", data: "hello", taken: 2, steps: "enable reset send", n: 2, left: true, opt: true, why: ReasonUnknown},
+		{name: "more than fits", data: "hello, world", taken: -1, steps: "enable reset send", n: 8, left: true, opt: true, why: ReasonUnknown},
+		{name: "local address", data: "hello", taken: -1, local: &net.TCPAddr{Port: 7}, steps: "bind enable reset send", n: 5, left: true, opt: true, why: ReasonUnknown},
 		{name: "nothing to send", steps: "enable", why: ReasonNothingToSend},
 		{name: "switched off", data: "hello", errs: map[string]error{"enable": syscall.EPERM}, local: &net.TCPAddr{}, steps: "bind enable", why: ReasonSwitchedOff},
 		{name: "no such option", data: "hello", errs: map[string]error{"enable": syscall.ENOPROTOOPT}, steps: "enable", why: ReasonUnsupported},
 		{name: "bind", data: "hello", errs: map[string]error{"bind": syscall.EADDRINUSE}, local: &net.TCPAddr{}, is: syscall.EADDRINUSE, steps: "bind"},
-		{name: "no route", data: "hello", errs: map[string]error{"send": syscall.EHOSTUNREACH}, is: syscall.EHOSTUNREACH, steps: "enable send", opt: true},
-		{name: "refused here", data: "hello", errs: map[string]error{"send": syscall.EACCES}, is: syscall.EACCES, steps: "enable send", opt: true},
-		{name: "unclear", data: "hello", errs: map[string]error{"send": syscall.EIO}, is: syscall.EIO, steps: "enable send", left: true, opt: true},
+		{name: "no route", data: "hello", errs: map[string]error{"send": syscall.EHOSTUNREACH}, is: syscall.EHOSTUNREACH, steps: "enable reset send", opt: true},
+		{name: "refused here", data: "hello", errs: map[string]error{"send": syscall.EACCES}, is: syscall.EACCES, steps: "enable reset send", opt: true},
+		{name: "unclear", data: "hello", errs: map[string]error{"send": syscall.EIO}, is: syscall.EIO, steps: "enable reset send", left: true, opt: true},
+		{name: "no reset", data: "hello", errs: map[string]error{"reset": syscall.EINVAL}, is: syscall.EINVAL, steps: "enable reset", opt: true},
 		{name: "callback", data: "fail", is: mine, steps: "enable"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -83,11 +88,15 @@ func TestImpliedConnect(t *testing.T) {
 			if test.data == "fail" {
 				a.dial.first = func(context.Context, *Attempt) (Flight, error) { return Flight{}, mine }
 			}
-			if err := a.sendImplied(t.Context(), f, f); !errors.Is(err, test.is) || test.is == nil && err != nil {
+			restore, err := a.sendImplied(t.Context(), f, f)
+			if !errors.Is(err, test.is) || test.is == nil && err != nil {
 				t.Error(err)
 			}
 			if !slices.Equal(f.steps, strings.Fields(test.steps)) {
 				t.Errorf("%q", f.steps)
+			}
+			if (restore != nil) != (err == nil && test.opt) {
+				t.Errorf("the reset on close is undone: %v", restore != nil)
 			}
 			if a.taken != test.n || a.Left != test.left || a.OnceLeft != test.left || a.option != test.opt || a.syn.why != test.why {
 				t.Errorf("%d taken, left %v, once %v, option %v, %v", a.taken, a.Left, a.OnceLeft, a.option, a.syn.why)
@@ -108,11 +117,14 @@ func TestImpliedConnectAgain(t *testing.T) {
 	for _, once := range []bool{false, true} {
 		a, f := ownAttempt("127.0.0.1:1", net.Dialer{LocalAddr: &net.TCPAddr{}}, "hello"), &fakeImplied{taken: -1}
 		a.dial.first = func(context.Context, *Attempt) (Flight, error) { return Flight{Data: []byte("hello"), Once: once}, nil }
-		if err := a.sendImplied(t.Context(), f, f); err != nil {
+		if _, err := a.sendImplied(t.Context(), f, f); err != nil {
 			t.Fatal(err)
 		}
 		f.steps = nil
-		err := a.sendImplied(t.Context(), f, f)
+		restore, err := a.sendImplied(t.Context(), f, f)
+		if restore != nil {
+			t.Error("the second socket has nothing to undo")
+		}
 		if once && (err != errSelfConnect || len(f.steps) > 0 || !a.OnceLeft) {
 			t.Errorf("once: %v, %q", err, f.steps)
 		}
@@ -126,7 +138,7 @@ func TestImpliedConnectAgain(t *testing.T) {
 func TestImpliedConnectClosed(t *testing.T) {
 	f := &fakeImplied{errs: map[string]error{"control": net.ErrClosed}, taken: -1}
 	a := ownAttempt("192.0.2.1:443", net.Dialer{LocalAddr: &net.TCPAddr{}}, "hello")
-	if err := a.sendImplied(t.Context(), f, f); !errors.Is(err, net.ErrClosed) {
+	if _, err := a.sendImplied(t.Context(), f, f); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }

@@ -12,7 +12,7 @@ type Info struct {
 	Way              Way    // WayFastOpen if its SYN asked for a cookie or carried one
 	CookieAsked      bool   // the SYN asked for a cookie
 	CookieSent       bool   // the SYN carried a cookie
-	SynBytes         int    // bytes of the flight that the kernel took with the SYN
+	SynBytes         int    // bytes of the flight that the kernel took with the SYN; FreeBSD and Windows do not say whether it carried them
 	SynAcked         bool   // the SYN-ACK acknowledged SYN data (the kernel does not say how much)
 	SynRetransmitted bool   // the SYN was lost, or its answer; known for WayFastOpen only
 	Why              Reason // why no data rode in the SYN, or why it was not acknowledged; ReasonNone if it was

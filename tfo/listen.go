@@ -15,7 +15,8 @@ type ListenConfig struct {
 	NetListenConfig net.ListenConfig
 
 	// Pending is the number of connections that may be open before their handshake is complete; above it clients fall back to an ordinary
-	// handshake. 0 means 256; the kernel takes at most net.core.somaxconn.
+	// handshake. 0 means 256; the kernel takes at most net.core.somaxconn. Other systems than Linux have a number of their own (macOS:
+	// net.inet.tcp.fastopen_backlog).
 	Pending int
 }
 
@@ -27,8 +28,9 @@ type Listener struct {
 	fastOpen Reason
 }
 
-// FastOpen returns ReasonNone if clients can use Fast Open on l, else why they cannot. A listener works all the same. On Linux
-// ReasonSwitchedOff means that net.ipv4.tcp_fastopen lacks bit 2 in this network namespace.
+// FastOpen returns ReasonNone if clients can use Fast Open on l, else why they cannot. A listener works all the same. ReasonSwitchedOff means
+// on Linux that net.ipv4.tcp_fastopen lacks bit 2 in this network namespace, on macOS that net.inet.tcp.fastopen lacks bit 1, and on FreeBSD that
+// net.inet.tcp.fastopen.server_enable is 0. Windows does not say whether it is switched off: ReasonUnknown.
 func (l *Listener) FastOpen() Reason { return l.fastOpen }
 
 // Listen listens with the zero ListenConfig.
@@ -58,7 +60,9 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (*L
 				return err
 			}
 		}
-		l.fastOpen = enableFastOpen(c, pending)
+		if !enableAfterListen {
+			l.fastOpen = enableFastOpen(c, pending)
+		}
 		return nil
 	}
 	inner, err := config.Listen(ctx, network, address)
@@ -66,6 +70,12 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (*L
 		return nil, err
 	}
 	l.TCPListener = inner.(*net.TCPListener)
+	if enableAfterListen {
+		l.fastOpen = ReasonUnsupported
+		if c, err := l.SyscallConn(); err == nil {
+			l.fastOpen = enableFastOpen(c, pending)
+		}
+	}
 	return l, nil
 }
 

@@ -14,6 +14,8 @@ const (
 	sysctlServer   = 2
 )
 
+const enableAfterListen = false
+
 func enableFastOpen(c rawConn, pending int) Reason {
 	var err error
 	if cerr := c.Control(func(fd uintptr) {

@@ -1,15 +1,7 @@
-//go:build !linux
+//go:build !(linux || darwin || freebsd || windows)
 
 package tfo
 
-import (
-	"errors"
-	"fmt"
-	"syscall"
-)
+const enableAfterListen = false
 
 func enableFastOpen(rawConn, int) Reason { return ReasonUnsupported }
-
-func connInfo(syscall.Conn) (AcceptInfo, error) {
-	return AcceptInfo{}, fmt.Errorf("tfo: SYN data of an accepted connection: %w", errors.ErrUnsupported)
-}

@@ -51,6 +51,15 @@ func (impliedLinux) bind(fd uintptr, local netip.AddrPort) error {
 }
 func (impliedLinux) enable(uintptr) error { return nil }
 
+func (impliedLinux) resetOnClose(fd uintptr) (restore func(fd uintptr), err error) {
+	before, err := unix.GetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER)
+	if err != nil {
+		return nil, err
+	}
+	restore = func(fd uintptr) { unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, before) }
+	return restore, unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
 func (impliedLinux) sendTo(fd uintptr, data []byte, remote netip.AddrPort) (int, error) {
 	n, err := unix.SendmsgN(int(fd), data, nil, sockaddr(remote), unix.MSG_FASTOPEN|unix.MSG_NOSIGNAL)
 	if err == unix.EINPROGRESS {
@@ -70,7 +79,7 @@ func (s otherSystem) connect(ctx context.Context, t *attempt) (*net.TCPConn, err
 	case t.Way == WayPlain:
 		return s.kernel.connect(ctx, t)
 	case s.freeBSD:
-		return t.connectNet(ctx, nil, func(ctx context.Context, c rawConn) error { return t.sendImplied(ctx, c, impliedLinux{}) })
+		return t.connectImplied(ctx, impliedLinux{})
 	}
 	return t.connectOwn(ctx, openFastOpen)
 }
@@ -218,21 +227,35 @@ func TestOtherSystemsLocalAddr(t *testing.T) {
 }
 
 // The connection has the socket options that net.Dialer gives it.
-func TestOtherSystemsKeepAlive(t *testing.T) {
+func TestOtherSystemsSocketOptions(t *testing.T) {
 	otherSystems(t, func(t *testing.T, s otherSystem) {
 		address, got := sink(t, "tcp4", fresh4()+":0")
 		hook := func(_, _ string, c syscall.RawConn) error {
 			return control(c, func(fd uintptr) error {
 				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+				unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 7})
 				return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 77)
 			})
 		}
-		options := func(conn *net.TCPConn) (values [5]int) {
+		options := func(conn *net.TCPConn) (values [7]int) {
 			for i, o := range [5][2]int{
 				{unix.SOL_SOCKET, unix.SO_KEEPALIVE}, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE}, {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL},
 				{unix.IPPROTO_TCP, unix.TCP_KEEPCNT}, {unix.IPPROTO_TCP, unix.TCP_NODELAY},
 			} {
 				values[i] = option(t, conn, o[0], o[1])
+			}
+			c, err := conn.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := control(c, func(fd uintptr) error {
+				linger, err := unix.GetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER)
+				if err == nil {
+					values[5], values[6] = int(linger.Onoff), int(linger.Linger)
+				}
+				return err
+			}); err != nil {
+				t.Error(err)
 			}
 			conn.Close()
 			<-got

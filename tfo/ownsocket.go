@@ -1,4 +1,4 @@
-//go:build !tlstfo_portable
+//go:build (linux || darwin || freebsd || windows) && !tlstfo_portable
 
 package tfo
 
@@ -163,5 +163,5 @@ func usable(conn *net.TCPConn, wanted net.Addr) error {
 	return nil
 }
 
-// errMetItself ends an attempt to a local port on which nobody listens, and which the kernel chose for the other end, too.
+// errMetItself ends an attempt to a port of this machine that nobody listens on, and that was chosen for the other end of the connection, too.
 var errMetItself = errors.New("tfo: the connection met itself: nobody listens on the port")

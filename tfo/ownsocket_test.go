@@ -1,4 +1,4 @@
-//go:build !tlstfo_portable
+//go:build (linux || darwin || freebsd || windows) && !tlstfo_portable
 
 package tfo
 
@@ -310,31 +310,5 @@ func TestOwnSocketHooks(t *testing.T) {
 	<-got
 	if called != "tcp4 "+address || s.local.String() != "0.0.0.0:0" || !slices.Equal(s.steps[:3], []string{"hook", "bind", "start"}) {
 		t.Errorf("%q, %v, %q", called, s.local, s.steps)
-	}
-}
-
-func TestXNUReport(t *testing.T) {
-	const wrong, noCookie = 1 << 9, 1 << 10
-	for _, test := range []struct {
-		bits xnuFastOpen
-		want synReport
-		rest string // of "hello, world", of which the kernel took "hello"
-		n    int    // of them with the SYN
-	}{
-		{xnuDataSent | xnuDataAcked, synReport{cookieSent: true, acked: true, why: ReasonNone}, "hello, world", 5},
-		{xnuDataSent, synReport{cookieSent: true, why: ReasonNotAcked}, "hello, world", 5},
-		{xnuDataSent | wrong, synReport{cookieSent: true, why: ReasonNotAcked}, "hello, world", 5},
-		{xnuDataSent | xnuSynLost, synReport{cookieSent: true, retransmitted: true, why: ReasonSynRetransmitted}, "hello, world", 5},
-		{xnuCookieAsked, synReport{cookieAsked: true, why: ReasonNoCookie}, ", world", 0},
-		{xnuCookieAsked | noCookie, synReport{cookieAsked: true, why: ReasonNoCookie}, ", world", 0},
-		{xnuCookieAsked | xnuSynLost, synReport{cookieAsked: true, retransmitted: true, why: ReasonSynRetransmitted}, ", world", 0},
-		{xnuHeuristicsOff, synReport{why: ReasonPaused}, ", world", 0},
-		{0, synReport{why: ReasonUnknown}, ", world", 0},
-	} {
-		a := &attempt{flight: Flight{Data: []byte("hello, world")}, taken: 5}
-		a.observeXNU(test.bits)
-		if a.syn != test.want || string(a.flight.Data) != test.rest || a.taken != test.n {
-			t.Errorf("%#x: %+v, want %+v; %q, %d", test.bits, a.syn, test.want, a.flight.Data, a.taken)
-		}
 	}
 }

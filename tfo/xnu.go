@@ -1,4 +1,11 @@
+//go:build darwin || linux
+
 package tfo
+
+import (
+	"net"
+	"net/netip"
+)
 
 // xnuFastOpen is what the kernel of macOS says of Fast Open on a connection: a row of bits in struct tcp_connection_info.
 type xnuFastOpen uint32
@@ -43,4 +50,25 @@ func (t *attempt) observeXNU(b xnuFastOpen) {
 	if b&xnuDataSent == 0 {
 		t.flight.Data, t.taken = t.flight.Data[t.taken:], 0
 	}
+}
+
+// interfaceMTU returns the MTU of the interface that has the address, or 0.
+func interfaceMTU(addr netip.Addr) int {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return 0
+	}
+	for _, ifi := range interfaces {
+		addrs, _ := ifi.Addrs()
+		for _, a := range addrs {
+			prefix, ok := a.(*net.IPNet)
+			if !ok {
+				continue
+			}
+			if ip, _ := netip.AddrFromSlice(prefix.IP); ip.Unmap() == addr.WithZone("") {
+				return ifi.MTU
+			}
+		}
+	}
+	return 0
 }

@@ -67,6 +67,7 @@ type Attempt struct {
 	Err      error // why the attempt failed or was given up (ErrLost); nil for the one that won
 
 	source netip.Addr // where its SYN comes from, as far as the survey can tell
+	trace  *tracer
 }
 
 // Flight is the first data of an attempt. SYN data may be delivered twice by the network (RFC 7413, section 2.1), so every byte of it
@@ -148,10 +149,13 @@ func (t *attempt) connectNet(ctx context.Context, local net.Addr, before beforeC
 			return err
 		}
 		t.start = time.Now()
-		if before == nil {
-			return nil
+		if before != nil {
+			if err := before(ctx, c); err != nil {
+				return err
+			}
 		}
-		return before(ctx, c)
+		t.trace.synSent(t)
+		return nil
 	}
 	conn, err := nd.DialContext(ctx, t.Network, t.Addr.String())
 	t.elapsed = time.Since(t.start)
@@ -224,6 +228,7 @@ func (t *attempt) settle(err error) {
 	if t.MayOnce && !t.OnceLeft {
 		t.dial.right.release()
 	}
+	t.trace.attemptDone(t.Attempt)
 }
 
 // writeContext writes data, replayable as every flight is, to conn. It is bound by ctx and leaves no deadline behind.

@@ -32,6 +32,9 @@ type Dialer struct {
 
 	// Memory remembers where Fast Open did harm, so that dials set out plainly there for a while. Nil: nothing is remembered.
 	Memory *Memory
+
+	// Trace has hooks that are called during dials. Nil: none, but for those of the context (see WithTrace).
+	Trace *Trace
 }
 
 type (
@@ -55,7 +58,16 @@ type (
 // are joined in one, what they have in common said once.
 func (d *Dialer) DialContext(ctx context.Context, network, address string, first FirstFlight) (*net.TCPConn, *Info, error) {
 	info := new(Info)
-	dial := &dialing{dialer: d, network: network, first: first, system: kernel{}}
+	dial := &dialing{dialer: d, network: network, first: first, system: kernel{}, trace: newTracer(ctx, d.Trace)}
+	dial.trace.dialStart(network, address)
+	conn, err := dial.dial(ctx, address, info)
+	dial.trace.dialDone(info, err)
+	return conn, info, err
+}
+
+// dial resolves address and races.
+func (dial *dialing) dial(ctx context.Context, address string, info *Info) (*net.TCPConn, error) {
+	d := dial.dialer
 	if d.NetDialer != nil {
 		dial.net = *d.NetDialer
 	}
@@ -65,13 +77,12 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string, first
 	defer cancel()
 
 	start := time.Now()
-	addrs, err := resolve(ctx, &dial.net, network, address)
+	addrs, err := resolve(ctx, &dial.net, dial.network, address)
 	info.ResolveTime = time.Since(start)
 	if err != nil {
-		return nil, info, &net.OpError{Op: "dial", Net: network, Err: err}
+		return nil, &net.OpError{Op: "dial", Net: dial.network, Err: err}
 	}
-	conn, err := dial.race(ctx, addrs, info)
-	return conn, info, err
+	return dial.race(ctx, addrs, info)
 }
 
 // dialing is one call of DialContext: what its attempts share.
@@ -84,6 +95,7 @@ type dialing struct {
 	first          FirstFlight
 	right          onceRight
 	system         system
+	trace          *tracer
 }
 
 // system is what a dial needs of the operating system.
@@ -113,7 +125,7 @@ func (kernel) connect(ctx context.Context, t *attempt) (*net.TCPConn, error) {
 
 // newAttempt plans an attempt.
 func (d *dialing) newAttempt(addr netip.AddrPort) *attempt {
-	t := &attempt{dial: d, Attempt: &Attempt{Network: "tcp4", Addr: addr}}
+	t := &attempt{dial: d, Attempt: &Attempt{Network: "tcp4", Addr: addr, trace: d.trace}}
 	if addr.Addr().Is6() {
 		t.Network = "tcp6"
 	}
@@ -138,7 +150,7 @@ func (d *dialing) newAttempt(addr netip.AddrPort) *attempt {
 // newTwin plans the plain attempt that joins t.
 func (d *dialing) newTwin(t *attempt) *attempt {
 	return &attempt{
-		dial: d, Attempt: &Attempt{Network: t.Network, Addr: t.Addr, RTT: t.RTT},
+		dial: d, Attempt: &Attempt{Network: t.Network, Addr: t.Addr, RTT: t.RTT, trace: d.trace},
 		syn: synReport{why: ReasonPlainWay},
 	}
 }

@@ -75,6 +75,7 @@ func (f *fakeNet) connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
 			t.optionSent()
 		}
 	}
+	t.trace.synSent(t)
 	var due <-chan time.Time
 	if answered && a.block == nil {
 		due = time.After(a.after)
@@ -102,7 +103,7 @@ func (f *fakeNet) connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
 
 // dial runs a race to addrs, in the order of a resolver.
 func (f *fakeNet) dial(ctx context.Context, d *Dialer, addrs string, first FirstFlight) (*net.TCPConn, *Info, error) {
-	dial := &dialing{dialer: d, network: "tcp", first: first, system: f}
+	dial := &dialing{dialer: d, network: "tcp", first: first, system: f, trace: newTracer(ctx, d.Trace)}
 	if d.NetDialer != nil {
 		dial.net = *d.NetDialer
 	}

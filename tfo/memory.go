@@ -94,6 +94,10 @@ type mark struct {
 	stalled     bool
 }
 
+func (e *entry) backOff(p place) BackOff {
+	return BackOff{p.network, p.destination, e.failures, e.until, e.why}
+}
+
 // networkOf returns what stands for the network of a source address.
 func networkOf(source netip.Addr) netip.Addr {
 	if source.Is6() {
@@ -152,17 +156,26 @@ func (m *Memory) Stalled(a *Attempt) {
 	}
 }
 
-// failed notes a failure of a.
+// failed notes a failure of a, and tells its dial's hooks.
 func (m *Memory) failed(a *Attempt, why Failure) {
 	if m == nil {
 		return
 	}
+	for _, b := range m.noteFailure(a, why) {
+		a.trace.backOffStart(b)
+	}
+}
+
+// noteFailure returns the back-offs that begin.
+func (m *Memory) noteFailure(a *Attempt, why Failure) (begun []BackOff) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, destination, network := m.now(), a.Addr.Addr(), networkOf(a.source)
-	m.fail(place{network, destination}, now, why)
+	if b, ok := m.fail(place{network, destination}, now, why); ok {
+		begun = append(begun, b)
+	}
 	if !network.IsValid() {
-		return
+		return begun
 	}
 	e := m.entry(place{network: network})
 	e.recent = slices.DeleteFunc(e.recent, func(k mark) bool {
@@ -171,48 +184,65 @@ func (m *Memory) failed(a *Attempt, why Failure) {
 	e.recent = append(e.recent, mark{destination, now, why == FailureStalled})
 	if len(e.recent) >= networkFailures || e.failures > 0 {
 		e.recent = nil
-		m.fail(place{network: network}, now, why)
+		if b, ok := m.fail(place{network: network}, now, why); ok {
+			begun = append(begun, b)
+		}
 	}
+	return begun
 }
 
 // fail begins the next back-off of a place. Failures of dials that began before the present one did are part of it.
-func (m *Memory) fail(p place, now time.Time, why Failure) {
+func (m *Memory) fail(p place, now time.Time, why Failure) (begun BackOff, ok bool) {
 	e := m.entry(p)
 	if now.Before(e.until) {
-		return
+		return BackOff{}, false
 	}
 	e.failures = min(e.failures+1, maxFailures)
 	e.until, e.why = now.Add(backOff(e.failures)), why
+	return e.backOff(p), true
 }
 
-// worked notes a success of a.
+// worked notes a success of a, and tells its dial's hooks.
 func (m *Memory) worked(a *Attempt) {
 	if m == nil {
 		return
 	}
+	for _, b := range m.noteSuccess(a) {
+		a.trace.backOffCleared(b)
+	}
+}
+
+// noteSuccess returns the back-offs that are forgotten.
+func (m *Memory) noteSuccess(a *Attempt) (cleared []BackOff) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.entries) == 0 {
-		return
+		return nil
 	}
 	now, network := m.now(), networkOf(a.source)
-	m.clear(place{network, a.Addr.Addr()}, now)
-	m.clear(place{network: network}, now)
+	for _, p := range [...]place{{network, a.Addr.Addr()}, {network: network}} {
+		if b, ok := m.clear(p, now); ok {
+			cleared = append(cleared, b)
+		}
+	}
+	return cleared
 }
 
 // clear forgets a place, but for stalls.
-func (m *Memory) clear(p place, now time.Time) {
+func (m *Memory) clear(p place, now time.Time) (cleared BackOff, ok bool) {
 	e := m.entries[p]
 	if e == nil {
-		return
+		return BackOff{}, false
 	}
 	e.recent = slices.DeleteFunc(e.recent, func(k mark) bool { return !k.stalled })
-	if e.why != FailureStalled || !now.Before(e.until.Add(backOff(e.failures))) {
+	if e.failures > 0 && (e.why != FailureStalled || !now.Before(e.until.Add(backOff(e.failures)))) {
+		cleared, ok = e.backOff(p), true
 		e.failures, e.until, e.why = 0, time.Time{}, FailureNone
 	}
 	if e.failures == 0 && len(e.recent) == 0 {
 		delete(m.entries, p)
 	}
+	return cleared, ok
 }
 
 // entry returns the entry of a place, and makes room for a new one.

@@ -61,8 +61,7 @@ func (m *Memory) Snapshot() []BackOff {
 	slices.SortFunc(places, func(p, q place) int { return cmp.Compare(m.entries[p].used, m.entries[q].used) })
 	list := make([]BackOff, len(places))
 	for i, p := range places {
-		e := m.entries[p]
-		list[i] = BackOff{p.network, p.destination, e.failures, e.until, e.why}
+		list[i] = m.entries[p].backOff(p)
 	}
 	return list
 }

@@ -103,12 +103,14 @@ func (t *attempt) startAndWait(ctx context.Context, s ownSocket) error {
 		t.option = len(data) > 0 // a plain connect may do better
 		return err
 	}
+	t.taken = n
 	if len(data) == 0 {
 		t.syn.why = ReasonNothingToSend
 	} else {
 		t.syn.why = ReasonUnknown
 		t.optionSent()
 	}
+	t.trace.synSent(t)
 	n, err = s.wait(ctx)
 	t.elapsed = time.Since(t.start)
 	if err != nil {

@@ -143,6 +143,7 @@ func (r *race) begin(l *lane, t *attempt) {
 	r.info.Attempts = append(r.info.Attempts, t.Attempt)
 	r.running++
 	l.running++
+	t.trace.attemptStart(t.Attempt)
 	run := func() {
 		e := event{t: t, err: errExited}
 		defer func() {
@@ -233,6 +234,7 @@ func (r *race) win(e event) (*net.TCPConn, error) {
 	t := e.t
 	r.system.observe(t, e.conn)
 	t.answered = true
+	t.trace.synAck(t)
 	r.running--
 	r.dismiss(ErrLost)
 	r.remember(t)
@@ -282,6 +284,7 @@ func (r *race) finish(e event, why error) {
 	if e.conn != nil {
 		e.t.answered = true
 		r.system.observe(e.t, e.conn)
+		e.t.trace.synAck(e.t)
 		e.conn.SetLinger(0) // what it may still hold must not reach the server
 		e.conn.Close()
 	}

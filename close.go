@@ -119,7 +119,7 @@ func (c *Conn) closeEstablished(owed bool) error {
 	}
 	err = c.closeNotify()
 	c.wmu.Unlock()
-	if c.mayLinger() && c.dialer.lingers.add(c) {
+	if c.mayLinger() && c.dialer.first().lingers.add(c) {
 		return nil
 	}
 	return cmp.Or(c.raw.Close(), err)

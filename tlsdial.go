@@ -105,6 +105,7 @@ type Dialer struct {
 	// Hello builds ClientHellos; nil means the compact hello.
 	Hello handshake.Builder
 
+	origin       *Dialer // see first
 	once         sync.Once
 	config       *tls.Config  // TLSConfig as it was at first use
 	std          string       // why every connection goes to crypto/tls, or ""
@@ -346,8 +347,8 @@ func (d *Dialer) timeout() time.Duration {
 // Flush waits until no closed connection of this Dialer waits for tickets any
 // more (see Conn.Close), so that the next dial finds them. It returns the
 // context's error if that ends first.
-func (d *Dialer) Flush(ctx context.Context) error { return d.lingers.wait(ctx) }
+func (d *Dialer) Flush(ctx context.Context) error { return d.first().lingers.wait(ctx) }
 
 // Close ends the waiting that Flush waits for. It does not touch connections
 // that are open. The Dialer can still be used.
-func (d *Dialer) Close() error { d.lingers.end(); return nil }
+func (d *Dialer) Close() error { d.first().lingers.end(); return nil }

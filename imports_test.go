@@ -24,6 +24,7 @@ func TestImports(t *testing.T) {
 		"tfo":                 {},
 		"internal/netlab":     {},
 		"internal/testpeer":   {"handshake"},
+		"tfohttp":             {""},
 		"cmd/tlstfo":          {"", "tfo", "handshake"},
 		"interop":             {},
 		"interop/bogo":        {"handshake"},

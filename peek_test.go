@@ -1,0 +1,78 @@
+package tlstfo
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/tlstfo/tlstfo/handshake"
+)
+
+// speak lets an origin choose among protos.
+func (o *origin) speak(protos ...string) {
+	o.Update(func(c *handshake.ServerConfig) { c.NextProtos = protos })
+}
+
+// A ticket says which protocol comes next, and looking does not use it up. Bytes of that protocol are early, those of another are
+// not, and are not sent at all.
+func TestDialEarlyAs(t *testing.T) {
+	noLeak(t)
+	o := newOrigin(t)
+	o.speak("two")
+	config := o.config()
+	config.NextProtos = []string{"one", "two"}
+	d := o.dialer().WithTLSConfig(config)
+	if proto, ok := d.NextProto("tcp", o.addr); ok {
+		t.Errorf("NextProto is %q without a ticket", proto)
+	}
+	o.prime(t, d)
+	for range 2 * ticketsPerKey {
+		if proto, ok := d.NextProto("tcp", o.addr); proto != "two" || !ok {
+			t.Fatalf("NextProto is %q, %v, want two", proto, ok)
+		}
+	}
+
+	c, err := d.DialEarlyAs(t.Context(), "tcp", o.addr, []byte("as two"), "two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c, "as two")
+	if v := o.onlyVisit(t); v.early() != "as two" {
+		t.Errorf("%q came early, want all", v.early())
+	}
+
+	for name, change := range map[string]func(){
+		"another ticket's": func() {},
+		"no ticket":        func() { d.own = NewSessionCache(0) },
+		"crypto/tls":       func() { d.std = "a test" },
+	} {
+		change()
+		c, err := d.DialEarlyAs(t.Context(), "tcp", o.addr, []byte("as one"), "one", "")
+		if err == nil {
+			err = c.Handshake()
+			c.Close()
+		}
+		if !errors.Is(err, ErrOtherProtocol) {
+			t.Errorf("%s: %v, want ErrOtherProtocol", name, err)
+		}
+	}
+	d.std = ""
+	o.speak("one")
+	o.prime(t, d)
+	o.speak("two") // and refuses the early data, as it must
+	c, err = d.DialEarlyAs(t.Context(), "tcp", o.addr, []byte("as one"), "one")
+	if err == nil {
+		err = c.Handshake()
+		c.Close()
+	}
+	if !errors.Is(err, ErrOtherProtocol) && !errors.Is(err, ErrEarlyDataRejected) {
+		t.Errorf("the server changed its mind: %v", err)
+	}
+	o.Close()
+	select {
+	case v := <-o.visits:
+		if v.data != "" {
+			t.Errorf("%q reached the application", v.data)
+		}
+	default:
+	}
+}

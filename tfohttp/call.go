@@ -1,0 +1,138 @@
+package tfohttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+
+	"github.com/tlstfo/tlstfo"
+)
+
+// A call is one try of a request: what the connections that it gets must know of it.
+type call struct {
+	t         *Transport
+	req       *http.Request // the caller's
+	ctx       context.Context
+	host      string // and port, as a key
+	onlyHTTP1 bool   // HTTP/2 cannot carry it
+	early     bool   // it is *replayable*, as somebody says whose word counts
+	body      *body
+
+	mu     sync.Mutex
+	conn   *Conn // that net/http gave it last
+	filled bool  // it was chosen once to fill a first flight: it is early on one dial at most
+	err    error // why a connection failed on which it waited
+}
+
+type callKey struct{}
+
+// newCall returns a try, and the request that carries it through net/http.
+func (t *Transport) newCall(req *http.Request, early bool, b *body) (*call, *http.Request) {
+	c := &call{t: t, req: req, host: host(req.URL), onlyHTTP1: upgrades(req), early: early, body: b}
+	c.ctx = context.WithValue(req.Context(), callKey{}, c)
+	c.ctx = httptrace.WithClientTrace(c.ctx, &httptrace.ClientTrace{GotConn: c.gotConn})
+	r := req.WithContext(c.ctx)
+	r.Body = b.next
+	return c, r
+}
+
+// upgrades tells whether a request wants to leave HTTP, which HTTP/2 has no room for.
+func upgrades(req *http.Request) bool { return req.Header.Get("Upgrade") != "" }
+
+// gotConn is the gate. net/http calls it in the request's own goroutine, before a byte of the request goes to the connection.
+func (c *call) gotConn(info httptrace.GotConnInfo) {
+	conn, ok := info.Conn.(*Conn)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	c.conn = conn
+	c.mu.Unlock()
+	if err := conn.admit(c); err != nil {
+		c.mu.Lock()
+		c.err = err
+		c.mu.Unlock()
+		c.body.bar(err)
+	}
+}
+
+// mayFill tells, once, whether the request may go into a first flight: whether it is *replayable* and was not early before.
+func (c *call) mayFill() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := c.early && !c.filled
+	c.filled = c.filled || first
+	return first
+}
+
+// failed returns why a connection failed on which the call waited. net/http would dial again for it.
+func (c *call) failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// last returns the connection that the call got last, or nil.
+func (c *call) last() *Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn
+}
+
+// finish ends the call's turn to fill a first flight, if it did not.
+func (c *call) finish() {
+	if conn := c.last(); conn != nil {
+		conn.release(c)
+	}
+}
+
+// cause finds out what is behind an error of net/http: the connection's own one, if it could not be set up.
+func (c *call) cause(err error) error {
+	if err == nil || c.req.Context().Err() != nil {
+		return err
+	}
+	if conn := c.last(); conn != nil && conn.failure() != nil {
+		return conn.failure()
+	}
+	if failed := c.failed(); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// again tells whether the request is to be started over, and whether it must not be early then.
+func (c *call) again(resp *http.Response, err error) (again, noEarly bool) {
+	if err == nil {
+		// A 425 is for the one who sent early data, and it says that nothing was done (RFC 8470, section 5.2). Any other is the caller's.
+		return resp.StatusCode == http.StatusTooEarly && c.wasEarly(), true
+	}
+	switch err = c.cause(err); {
+	case errors.Is(err, errOtherProtocol):
+		return true, false
+	case errors.Is(err, tlstfo.ErrOtherProtocol), errors.Is(err, tlstfo.ErrEarlyDataRejected):
+		return true, true // nothing was processed
+	case errors.Is(err, tlstfo.ErrEarlyDataAccepted), errors.Is(err, tlstfo.ErrEarlyDataUncertain):
+		return Safe(c.req), true // it may have been, and more than the method's own word is needed
+	}
+	return false, false
+}
+
+// wasEarly tells whether a byte of the request left as early data.
+func (c *call) wasEarly() bool {
+	conn := c.last()
+	return conn != nil && conn.wasEarly(c)
+}
+
+// result is what RoundTrip returns.
+func (c *call) result(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
+	if err != nil {
+		return nil, c.cause(err)
+	}
+	resp.Request = req
+	if conn := c.last(); conn != nil {
+		resp.TLS = conn.tlsState()
+	}
+	return resp, nil
+}

@@ -1,0 +1,176 @@
+package tfohttp
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http/httptrace"
+	"time"
+
+	"github.com/tlstfo/tlstfo"
+)
+
+// admit is the gate: it returns when the call's request may be written to the connection. A request that is *replayable* may go at
+// once into the first flight of a Conn that has not dialled, if no other does. Any other waits for the handshake. The
+// error is the connection's.
+func (x *Conn) admit(c *call) error {
+	if x.ready.Load() != nil {
+		return nil
+	}
+	for {
+		x.mu.Lock()
+		if x.phase == fresh {
+			if c.mayFill() {
+				x.phase, x.carrier = gathering, c
+				x.mu.Unlock()
+				return nil
+			}
+			x.dial(c.ctx, false)
+		}
+		turn := x.turn
+		x.mu.Unlock()
+		select {
+		case <-x.done:
+			return x.failure()
+		case <-turn:
+		case <-c.ctx.Done():
+			return nil // net/http sees that too; what it may write before waits in Write
+		}
+	}
+}
+
+// release ends the turn of a call that was to fill the first flight. If it did not, the next call has its turn.
+func (x *Conn) release(c *call) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.phase == gathering && x.carrier == c {
+		x.phase, x.carrier = fresh, nil
+		close(x.turn)
+		x.turn = make(chan struct{})
+	}
+}
+
+// dial starts the dial; early says that the first flight is *replayable*. The dial has the values of the context alone: what ends
+// a request need not end the connection. The caller holds mu, and the Conn has not dialled.
+func (x *Conn) dial(ctx context.Context, early bool) {
+	x.phase, x.early = dialling, early
+	ctx, x.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	go x.run(ctx)
+}
+
+// run dials and completes the handshake. The first flight is sent early if it is *replayable*.
+func (x *Conn) run(ctx context.Context) {
+	defer x.cancel(nil)
+	err := x.connect(ctx)
+	if err == nil {
+		err = x.handshake(ctx)
+	}
+	if err == nil && !x.early {
+		err = x.deliver()
+	}
+	if err != nil && x.conn == nil {
+		close(x.up)
+	}
+	x.settle(err)
+}
+
+// connect dials. Early bytes are *replayable*, and left when it returns.
+func (x *Conn) connect(ctx context.Context) error {
+	var conn *tlstfo.Conn
+	var err error
+	switch {
+	case !x.early:
+		conn, err = x.dialer.DialEarly(ctx, "tcp", x.addr, nil) // the hello alone
+	case x.proto == protoHTTP1:
+		conn, err = x.dialer.DialEarlyAs(ctx, "tcp", x.addr, x.first, protoHTTP1, "") // "": a server without ALPN
+	default:
+		conn, err = x.dialer.DialEarlyAs(ctx, "tcp", x.addr, x.first, x.proto)
+	}
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	x.conn = conn
+	x.mu.Unlock()
+	close(x.up)
+	return nil
+}
+
+// handshake completes the handshake, within TLSHandshakeTimeout.
+func (x *Conn) handshake(ctx context.Context) error {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	if limit := orDefault(x.t.TLSHandshakeTimeout, 10*time.Second); limit > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, limit, errHandshakeTimeout)
+		defer stop()
+	}
+	err := x.conn.HandshakeContext(ctx)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		x.conn.Close()
+	}
+	state := tls.ConnectionState{}
+	if err == nil {
+		state = x.conn.ConnectionState()
+	}
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(state, err)
+	}
+	if err == nil {
+		x.t.hosts.learn(x.host, protocol(state.NegotiatedProtocol))
+	}
+	return err
+}
+
+// deliver writes the first flight where it was not early. A connection with another protocol is for others.
+func (x *Conn) deliver() error {
+	if chosen := protocol(x.conn.ConnectionState().NegotiatedProtocol); chosen != x.proto {
+		x.t.hosts.putSpare(x.host, chosen, x.conn)
+		return errOtherProtocol
+	}
+	if len(x.first) == 0 {
+		return nil
+	}
+	_, err := x.conn.Write(x.first)
+	if err != nil {
+		x.conn.Close()
+	}
+	return err
+}
+
+// settle says that the handshake is complete, or why it never will be.
+func (x *Conn) settle(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.phase, x.first = settled, nil
+	switch conn := x.conn; {
+	case err != nil:
+		x.err = err
+	default:
+		state := conn.ConnectionState()
+		x.state = &state
+		if x.deadline != [2]time.Time{} {
+			x.applyDeadlines(conn)
+		}
+		x.ready.Store(conn)
+		if x.closed { // in the meantime
+			go conn.Close()
+		}
+	}
+	close(x.done)
+}
+
+// errHandshakeTimeout is a net.Error, as that of net/http.
+var errHandshakeTimeout error = handshakeTimeout{}
+
+type handshakeTimeout struct{}
+
+func (handshakeTimeout) Error() string {
+	return "tfohttp: TLS handshake timeout (see Transport.TLSHandshakeTimeout)"
+}
+func (handshakeTimeout) Timeout() bool   { return true }
+func (handshakeTimeout) Temporary() bool { return true }

@@ -1,0 +1,5 @@
+//go:build nethttpomithttp2
+
+package tfohttp
+
+const omitHTTP2 = true

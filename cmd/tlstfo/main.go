@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
 // version is what the User-Agent field says. It is short, since it rides in
@@ -32,6 +34,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"get", "request a URL over HTTP/1.1, in one round trip where that can be", get},
+		{"demo", "show what it saves, packet by packet: needs no network and no privileges", demo},
 	}
 }
 
@@ -55,6 +58,7 @@ const (
 )
 
 func main() {
+	netlab.Main(labProcesses()) // in a process of the demonstration's lab: does not return
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))

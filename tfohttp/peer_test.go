@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -24,8 +25,40 @@ type peer struct {
 	addr string
 	url  string
 
-	mu    sync.Mutex
-	conns []*peerConn
+	mu       sync.Mutex
+	conns    []*peerConn
+	onAccept func(n int) // before connection n, from 0 on, is served
+}
+
+// peerListener calls onAccept.
+type peerListener struct {
+	net.Listener
+	p *peer
+	n int
+}
+
+func (l *peerListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	l.p.mu.Lock()
+	f := l.p.onAccept
+	l.p.mu.Unlock()
+	if err == nil && f != nil {
+		f(l.n)
+	}
+	l.n++
+	return conn, err
+}
+
+// atAccept calls f before each connection from now on, with its number.
+func (p *peer) atAccept(f func(n int)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onAccept = f
+}
+
+// speak lets the server choose among protos from now on.
+func (p *peer) speak(protos ...string) {
+	p.Update(func(c *handshake.ServerConfig) { c.NextProtos = protos })
 }
 
 // peerConn is a connection of a peer, with what was read from it.
@@ -108,12 +141,12 @@ func newPeer(t *testing.T, handler http.Handler, protos ...string) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Update(func(c *handshake.ServerConfig) { c.NextProtos = protos })
 	raw, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &peer{Server: s, ca: ca, addr: raw.Addr().String(), url: "https://" + raw.Addr().String()}
+	p.speak(protos...)
 	l := &connListener{make(chan net.Conn), make(chan struct{})}
 	web := &http.Server{
 		Handler:   handler,
@@ -123,7 +156,7 @@ func newPeer(t *testing.T, handler http.Handler, protos ...string) *peer {
 		},
 	}
 	go web.Serve(l)
-	go s.Serve(raw, func(sc *testpeer.ServerConn) {
+	go s.Serve(&peerListener{Listener: raw, p: p}, func(sc *testpeer.ServerConn) {
 		c := &peerConn{Conn: sc, server: sc, closed: make(chan struct{})}
 		p.mu.Lock()
 		p.conns = append(p.conns, c)
@@ -149,7 +182,31 @@ func (p *peer) accepted() []*peerConn {
 	return slices.Clone(p.conns)
 }
 
+// since returns those from the nth on, and waits for the first of them.
+func (p *peer) since(t *testing.T, n int) []*peerConn {
+	t.Helper()
+	for range 1000 {
+		if conns := p.accepted(); len(conns) > n {
+			return conns[n:]
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatalf("no more than %d connections", n)
+	return nil
+}
+
 func (p *peer) client(t *testing.T) *Transport { return newTransport(t, p.config()) }
+
+func noProxy(*http.Request) (*url.URL, error) { return nil, nil }
+
+// warm is a client whose next dial has a ticket.
+func (p *peer) warm(t *testing.T) *Transport {
+	t.Helper()
+	tr := p.client(t)
+	get(t, tr, p.url+"/warm")
+	cold(t, tr)
+	return tr
+}
 
 func (p *peer) config() *tls.Config { return &tls.Config{RootCAs: p.ca.Pool()} }
 

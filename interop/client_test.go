@@ -35,7 +35,12 @@ type profile struct {
 	ServerName string        // "" is serverName
 	NoFastOpen bool
 	NoEarly    bool // an EarlyDataPolicy that refuses
+	NoTickets  bool
+	Hosts      []string // what every name resolves to
 }
+
+// patience is how long a client waits for anything: so long that a network which loses a tenth of all packets cannot try it.
+const patience = 30 * time.Second
 
 // An order is a request that a client process is to make, on a connection of its own.
 type order struct {
@@ -94,8 +99,12 @@ func clientMain(args []string) error {
 		return err
 	}
 	c := client{
-		dialer: &tlstfo.Dialer{TLSConfig: config, NoFastOpen: p.NoFastOpen, Early: tlstfo.ReplayableHTTP1, Timeout: 10 * time.Second},
+		dialer: &tlstfo.Dialer{TLSConfig: config, NoFastOpen: p.NoFastOpen, Early: tlstfo.ReplayableHTTP1, Timeout: patience},
 		std:    config.Clone(),
+	}
+	if p.Hosts != nil {
+		c.resolver = hosts(p.Hosts...)
+		c.dialer.NetDialer = &net.Dialer{Resolver: c.resolver}
 	}
 	c.std.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 	if p.NoEarly {
@@ -120,7 +129,7 @@ func clientMain(args []string) error {
 }
 
 func (p profile) config() (*tls.Config, error) {
-	config := &tls.Config{ServerName: cmp.Or(p.ServerName, serverName), RootCAs: x509.NewCertPool(), NextProtos: []string{"http/1.1"}, CurvePreferences: p.Groups}
+	config := &tls.Config{ServerName: cmp.Or(p.ServerName, serverName), RootCAs: x509.NewCertPool(), NextProtos: []string{"http/1.1"}, CurvePreferences: p.Groups, SessionTicketsDisabled: p.NoTickets}
 	pem, err := os.ReadFile(p.CA)
 	if err != nil {
 		return nil, err
@@ -137,13 +146,14 @@ func (p profile) config() (*tls.Config, error) {
 }
 
 type client struct {
-	dialer *tlstfo.Dialer
-	std    *tls.Config // net/http's
+	dialer   *tlstfo.Dialer
+	std      *tls.Config   // net/http's
+	resolver *net.Resolver // nil: the system's
 }
 
 // do makes one request. In the way "DialEarly" it is replayable: the tests use it for GET only.
 func (c *client) do(o order, a *answer) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if o.Way == netHTTP {
 		return c.doStd(ctx, o, a)
@@ -152,7 +162,7 @@ func (c *client) do(o order, a *answer) error {
 	if err != nil {
 		return err
 	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	var err1, err2 error
 	if o.Raw {
 		err1 = conn.HandshakeContext(ctx)
@@ -211,7 +221,8 @@ func fill(a *answer, conn *tlstfo.Conn) {
 
 // doStd makes the request with net/http and crypto/tls.
 func (c *client) doStd(ctx context.Context, o order, a *answer) error {
-	transport := &http.Transport{TLSClientConfig: c.std}
+	dialer := &net.Dialer{Resolver: c.resolver}
+	transport := &http.Transport{TLSClientConfig: c.std, DialContext: dialer.DialContext, TLSHandshakeTimeout: patience}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, o.Method, "https://"+o.Addr+o.Path, strings.NewReader(o.Body))
 	if err != nil {

@@ -51,8 +51,8 @@ http {
 	root {{.Dir}};
 
 	server {
-		listen 443 ssl fastopen=256;
-		listen [::]:443 ssl fastopen=256 ipv6only=on;
+		listen 443 ssl fastopen={{or .Queue 256}};
+		listen [::]:443 ssl fastopen={{or .Queue 256}} ipv6only=on;
 		access_log {{.Dir}}/access.log delivered;
 		ssl_certificate {{.Cert}};
 		ssl_certificate_key {{.Key}};

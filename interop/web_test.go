@@ -20,6 +20,7 @@ type settings struct {
 	Curve   string // the only group, or ""
 	TLS12   bool   // no TLS 1.3
 	Verify  string // client certificates: "", "optional" or "required"
+	Queue   int    // connections that Fast Open may begin at once, 0: many
 
 	// KeepTickets gives the server a file with ticket keys, so that sessions outlive a restart. (HAProxy then gives no ticket on a
 	// resumption, as OpenSSL renews no ticket that an application's key opened, unless told to. nginx tells it.)

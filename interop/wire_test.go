@@ -64,8 +64,9 @@ func newUser(t *testing.T, lab *netlab.Lab, ip string, p profile) *user {
 // An exchange is a request with its answer and its packets.
 type exchange struct {
 	*answer
-	conns []netlab.Conn // more than one after a redial
+	conns []netlab.Conn // on which the client said something; more than one after a redial
 	user  *user
+	all   netlab.Packets // of all connections
 }
 
 // get makes a GET request.
@@ -103,17 +104,17 @@ func (u *user) do(o order) *exchange {
 	if err := u.out.Decode(a); err != nil {
 		u.t.Fatal(err)
 	}
-	packets, err := u.lab.Packets()
-	if err != nil {
-		u.t.Fatal(err)
-	}
 	u.sent = append(u.sent, a)
-	x := &exchange{a, spoken(packets), u}
 	if a.Err != "" {
 		u.t.Errorf("%s %s: %s", o.Way, o.Path, a.Err)
 	} else if !o.Raw && (a.Status != 200 || a.Body != body) {
 		u.t.Errorf("%s %s: status %d and %d bytes, want 200 and %d bytes; intact: %v", o.Way, o.Path, a.Status, len(a.Body), len(body), a.Body == body)
 	}
+	packets, err := u.lab.Packets()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	x := &exchange{a, spoken(packets), u, packets}
 	if len(x.conns) == 0 {
 		u.t.Fatalf("%s %s: no connection in the packet log", o.Way, o.Path)
 	}

@@ -1,0 +1,267 @@
+package interop
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tlstfo/tlstfo/internal/netlab"
+)
+
+// What a client has of a server before it meets a hazard.
+const (
+	cold   = "cold"            // nothing
+	cookie = "cookie"          // the kernel has a cookie, and the Dialer knows which key share the server likes, but gets no tickets
+	warm   = "cookie + ticket" // and a ticket
+)
+
+// A meeting is a client's requests to a server past a hazard: some with tlstfo, then some with net/http.
+type meeting struct {
+	*testing.T
+	hazard
+	before, method string
+	seed           uint64
+
+	lab   *netlab.Lab
+	nginx *nginx
+	user  *user
+
+	dials []*exchange
+	std   []*exchange
+	first int // the first dial that met the hazard; -1: none did
+	seen  map[string]int
+}
+
+// stdRequests are two: the first may use up a fault.
+const stdRequests = 2
+
+// meet makes n requests with tlstfo, and some with net/http. It checks what must not depend on how busy this machine is: that every request is answered, that no
+// POST reaches the application twice, and so on. Late tells the rest.
+func meet(t *testing.T, h hazard, before, method string, n int, seed uint64) *meeting {
+	t.Helper()
+	m := &meeting{T: t, hazard: h, before: before, method: method, seed: seed, first: -1}
+	m.lab = netlab.Start(t, netlab.Config{RTT: rtt, MTU: h.mtu, PayloadBytes: 2000})
+	m.nginx = startNginx(t, m.lab, func(s *settings) { s.Queue = h.queue })
+	m.user = m.newUser()
+	m.prepare()
+	if m.begin != nil {
+		m.begin(m)
+	}
+	if m.random {
+		m.sideBySide(n)
+	} else {
+		m.oneAfterTheOther(n)
+	}
+	time.Sleep(rtt) // what the network still holds may reach the application
+	m.faults()
+	m.count()
+	m.check()
+	return m
+}
+
+// oneAfterTheOther makes n requests with tlstfo, then two with net/http. Each side meets the same.
+func (m *meeting) oneAfterTheOther(n int) {
+	m.Helper()
+	m.arm(0)
+	for i := range n {
+		if m.each != nil {
+			m.each(m, i)
+		}
+		x := m.request(early)
+		m.dials = append(m.dials, x)
+		if m.first < 0 && m.meets(x) {
+			m.first = i
+		}
+	}
+	m.arm(0)
+	for range stdRequests {
+		m.std = append(m.std, m.request(netHTTP))
+	}
+}
+
+// sideBySide makes n pairs of requests, one with tlstfo and one with net/http, with the same seed.
+func (m *meeting) sideBySide(n int) {
+	m.Helper()
+	m.first = 0
+	for i := range uint64(n) {
+		m.arm(i)
+		m.dials = append(m.dials, m.request(early))
+		m.arm(i)
+		m.std = append(m.std, m.request(netHTTP))
+	}
+}
+
+// newUser starts a client for the server's IPv4 address, or for its name.
+func (m *meeting) newUser() *user {
+	m.Helper()
+	p := profile{CA: m.nginx.credentials().ca, NoTickets: m.before == cookie}
+	if !m.both {
+		return newUser(m.T, m.lab, m.lab.Server.IPv4.String(), p)
+	}
+	if !m.lab.Server.IPv6.IsValid() {
+		netlab.Missing(m, "IPv6 in this kernel")
+	}
+	p.Hosts = []string{m.lab.Server.IPv4.String(), m.lab.Server.IPv6.String()}
+	u := newUser(m.T, m.lab, serverName, p)
+	return u
+}
+
+// prepare brings about what the client has before.
+func (m *meeting) prepare() {
+	m.Helper()
+	if m.before == cold {
+		return
+	}
+	if m.both { // the name leads to IPv6
+		fetchCookie(m.T, m.lab, m.lab.Server.IPv4, m.nginx.credentials().ca)
+	}
+	until(m.T, "a cookie and perhaps a ticket", func() (*exchange, bool) {
+		x := m.user.get(early)
+		return x, x.SynAcked && x.Early.Accepted == (m.before == warm) && len(x.all.Conns()) == 1
+	})
+}
+
+// until makes requests until one is good, at most ten: a busy machine is late at times.
+func until(t *testing.T, what string, request func() (*exchange, bool)) {
+	t.Helper()
+	var x *exchange
+	for range 10 {
+		var good bool
+		if x, good = request(); good {
+			return
+		}
+	}
+	t.Fatalf("not in ten requests: %s: %+v\n%v", what, x.summary(), x.all)
+}
+
+// arm has the wire commit its fault, with a seed.
+func (m *meeting) arm(i uint64) {
+	m.Helper()
+	if m.fault.Name == "" {
+		return
+	}
+	f := m.fault
+	if m.random {
+		f.Seed = m.seed<<32 + i
+	}
+	m.faults(f)
+}
+
+func (m *meeting) faults(faults ...netlab.Fault) {
+	m.Helper()
+	if err := m.lab.SetFaults(faults...); err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *meeting) request(way string) *exchange {
+	m.Helper()
+	if m.method == "GET" {
+		return m.user.get(way)
+	}
+	if way == early {
+		way = dial
+	}
+	return m.user.post(way, "a body")
+}
+
+// meets tells whether a dial met the hazard.
+func (m *meeting) meets(x *exchange) bool {
+	if m.met != nil {
+		return m.met(m, x)
+	}
+	return slices.ContainsFunc(x.all, func(p netlab.Packet) bool { return p.Fault != "" })
+}
+
+// count counts how often the application saw every request.
+func (m *meeting) count() {
+	m.Helper()
+	m.seen = map[string]int{}
+	for _, d := range m.nginx.log() {
+		m.seen[d.Request]++
+		if strings.HasPrefix(d.Request, "POST ") && d.Early == "1" {
+			m.Errorf("%q was early", d.Request)
+		}
+	}
+}
+
+// times is how often the application saw a request.
+func (m *meeting) times(x *exchange) int {
+	return m.seen[x.order.Method+" "+x.order.Path+" HTTP/1.1"]
+}
+
+// check checks what holds on any machine.
+func (m *meeting) check() {
+	m.Helper()
+	for i, x := range append(slices.Clone(m.dials), m.std...) {
+		n := m.times(x)
+		if n == 0 || n > 1 && m.method == "POST" || n > 2 {
+			m.Errorf("request %d reached the application %d times: %v", i, n, x.all)
+		}
+		if n == 2 && m.twice == "" && len(x.all.Conns()) == 1 { // else another attempt joined, and late says so
+			m.Errorf("request %d reached the application twice, by one connection: %v", i, x.all)
+		}
+	}
+	switch {
+	case m.random || m.name == "none":
+		return
+	case m.first < 0 && m.before != cold:
+		m.Errorf("the hazard was never met; the last dial:\n%v", m.dials[len(m.dials)-1].all)
+	}
+	if !m.learns || m.first < 0 {
+		return
+	}
+	for _, x := range m.dials[m.first+1:] {
+		wantPlain(m.T, x)
+	}
+}
+
+// wantPlain checks that a dial remembered: one connection, and nothing of Fast Open in its SYN.
+func wantPlain(t *testing.T, x *exchange) {
+	t.Helper()
+	conns := x.all.Conns()
+	if syn, _ := conns[0].SYN(); len(conns) != 1 || syn.TFO.Kind != 0 || syn.Len != 0 {
+		t.Errorf("%d connections, a SYN with %v and %d bytes; want one, and a plain SYN:\n%v", len(conns), syn.TFO, syn.Len, x.all)
+	}
+}
+
+const (
+	mostLost  = 300 * time.Millisecond // by the first meeting, to net/http
+	mostRatio = 1.05                   // to net/http afterwards
+	margin    = rtt / 4                // for the machine: far less than a round trip
+)
+
+// late tells what was slower than net/http than it may be, or else another than it should be on a machine in time; "" if nothing.
+func (m *meeting) late() string {
+	fresh, later := m.std[0].toFirstByte(), m.std[1].toFirstByte()
+	for i, x := range m.dials {
+		limit := time.Duration(mostRatio*float64(later)) + margin
+		if i == m.first {
+			limit = fresh + mostLost + margin
+			if m.slow {
+				limit += time.Second
+			}
+		}
+		if d := x.toFirstByte(); d > limit {
+			return fmt.Sprintf("dial %d, the first meeting is %d: %v to the first byte, at most %v; net/http needs %v, then %v\n%v", i, m.first, d, limit, fresh, later, x.all)
+		}
+		if m.times(x) > 1 && m.twice == "" {
+			return fmt.Sprintf("dial %d: seen twice\n%v", i, x.all)
+		}
+	}
+	return ""
+}
+
+// fetchCookie gets the client's kernel a cookie for an address.
+func fetchCookie(t *testing.T, lab *netlab.Lab, addr fmt.Stringer, ca string) {
+	t.Helper()
+	u := newUser(t, lab, addr.String(), profile{CA: ca})
+	u.addr = net.JoinHostPort(addr.String(), port)
+	until(t, "a cookie", func() (*exchange, bool) {
+		x := u.get(dial)
+		return x, x.SynAcked
+	})
+}

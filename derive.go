@@ -3,18 +3,22 @@ package tlstfo
 import "crypto/tls"
 
 // WithTLSConfig returns a Dialer that is d but for its TLSConfig, for clients
-// that need another server name or other protocols per connection. Until its first use
-// more of its fields may be changed.
+// that learn late which server name or which protocols they need. Until its first use
+// more of its fields may be changed; for d it is a use.
 //
-// Both have Sessions in common, where that is set, and the memory of where Fast Open did
-// harm; Flush and Close of either are for both. What else a Dialer learns, the sessions in a
-// memory of its own included, each learns for itself, so that a Dialer made anew for each
-// connection would learn nothing.
+// Both have their sessions in common, in Sessions or in memory, as far as Sessions could be
+// shared (see Partition), and the memory of where Fast Open did harm; Flush and Close of either are for both.
+// What else a Dialer learns each learns for itself, so that it is better kept than made for each connection.
 func (d *Dialer) WithTLSConfig(config *tls.Config) *Dialer {
+	d.init()
+	sessions := d.Sessions
+	if sessions == nil && !privateSessions(d.config, d.Partition) {
+		sessions = d.own
+	}
 	return &Dialer{
 		TLSConfig:      config,
 		NetDialer:      d.NetDialer,
-		Sessions:       d.Sessions,
+		Sessions:       sessions,
 		Partition:      d.Partition,
 		Early:          d.Early,
 		EarlyData:      d.EarlyData,

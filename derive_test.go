@@ -39,41 +39,63 @@ func TestWithTLSConfigFields(t *testing.T) {
 	}
 }
 
-// TestWithTLSConfigShares: Sessions that are set, the memory of Fast Open and what Flush waits for are one.
+// TestWithTLSConfigShares: sessions, where they may be shared, and what Flush waits for are one.
 func TestWithTLSConfigShares(t *testing.T) {
 	noLeak(t)
+	for _, test := range []struct {
+		name   string
+		change func(*Dialer)
+		shares bool
+	}{
+		{"Sessions", func(d *Dialer) { d.Sessions = NewSessionCache(0) }, true},
+		{"memory", func(*Dialer) {}, true},
+		{"unverified", func(d *Dialer) { d.TLSConfig.InsecureSkipVerify = true }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := newOrigin(t)
+			defer o.Close()
+			d := o.dialer()
+			test.change(d)
+			twin := d.WithTLSConfig(d.TLSConfig).WithTLSConfig(d.TLSConfig)
+			if twin.fastOpen() != d.fastOpen() {
+				t.Error("two memories of Fast Open")
+			}
+			for i, d := range []*Dialer{d, twin} {
+				c, err := d.Dial("tcp", o.addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.(*Conn).Info().Resumed != (i > 0 && test.shares) {
+					t.Errorf("dial %d: %+v", i, c.(*Conn).Info())
+				}
+				c.Close() // the tickets are not read yet
+				if err := twin.Flush(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			d.lingers.mu.Lock()
+			defer d.lingers.mu.Unlock()
+			if twin.lingers.conns != nil || d.lingers.conns == nil || len(d.lingers.conns) > 0 {
+				t.Errorf("%d wait after Flush", len(d.lingers.conns))
+			}
+		})
+	}
+}
+
+// TestWithTLSConfigVerified: a session that nobody verified serves no Dialer that verifies.
+func TestWithTLSConfigVerified(t *testing.T) {
 	o := newOrigin(t)
 	d := o.dialer()
-	d.Sessions = NewSessionCache(0)
-	twin := d.WithTLSConfig(o.config()).WithTLSConfig(o.config())
-	if twin.fastOpen() != d.fastOpen() {
-		t.Error("two memories of Fast Open")
-	}
-	o.prime(t, twin)
-	c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("GET"))
+	d.TLSConfig.InsecureSkipVerify = true
+	strict := d.WithTLSConfig(o.config())
+	lax := strict.WithTLSConfig(d.TLSConfig)
+	o.prime(t, d)
+	o.prime(t, lax)
+	c, err := strict.DialEarly(t.Context(), "tcp", o.addr, []byte("GET"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	finish(t, c, "GET")
-	if !c.Info().Early.Accepted {
-		t.Errorf("the other's session was not used: %+v", c.Info())
+	if finish(t, c, "GET"); c.Info().Resumed || len(c.ConnectionState().VerifiedChains) == 0 {
+		t.Errorf("%+v", c.Info())
 	}
-
-	lone := o.dialer() // a memory of its own
-	other := lone.WithTLSConfig(o.config())
-	for _, d := range []*Dialer{lone, other} {
-		c, err := d.Dial("tcp", o.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.(*Conn).Info().Resumed {
-			t.Error("a session of another's memory was used")
-		}
-		c.Close() // the tickets are not read yet
-		if err := other.Flush(t.Context()); err != nil || lone.lingers.conns == nil || len(lone.lingers.conns) > 0 {
-			t.Errorf("Flush: %v, and %d wait", err, len(lone.lingers.conns))
-		}
-		lone.lingers.conns = nil
-	}
-	o.Close()
 }

@@ -2,7 +2,7 @@ package interop
 
 import (
 	"fmt"
-	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -45,7 +45,6 @@ func meet(t *testing.T, h hazard, before, method string, n int, seed uint64) *me
 	m := &meeting{T: t, hazard: h, before: before, method: method, seed: seed, first: -1}
 	m.lab = netlab.Start(t, netlab.Config{RTT: rtt, MTU: h.mtu, PayloadBytes: 2000})
 	m.nginx = startNginx(t, m.lab, func(s *settings) { s.Queue = h.queue })
-	m.user = m.newUser()
 	m.prepare()
 	if m.begin != nil {
 		m.begin(m)
@@ -105,36 +104,20 @@ func (m *meeting) newUser() *user {
 		netlab.Missing(m, "IPv6 in this kernel")
 	}
 	p.Hosts = []string{m.lab.Server.IPv4.String(), m.lab.Server.IPv6.String()}
-	u := newUser(m.T, m.lab, serverName, p)
-	return u
+	return newUser(m.T, m.lab, serverName, p)
 }
 
 // prepare brings about what the client has before.
 func (m *meeting) prepare() {
 	m.Helper()
 	if m.before == cold {
+		m.user = m.newUser()
 		return
 	}
-	if m.both { // the name leads to IPv6
+	if m.both { // its name leads to IPv6
 		fetchCookie(m.T, m.lab, m.lab.Server.IPv4, m.nginx.credentials().ca)
 	}
-	until(m.T, "a cookie and perhaps a ticket", func() (*exchange, bool) {
-		x := m.user.get(early)
-		return x, x.SynAcked && x.Early.Accepted == (m.before == warm) && len(x.all.Conns()) == 1
-	})
-}
-
-// until makes requests until one is good, at most ten: a busy machine is late at times.
-func until(t *testing.T, what string, request func() (*exchange, bool)) {
-	t.Helper()
-	var x *exchange
-	for range 10 {
-		var good bool
-		if x, good = request(); good {
-			return
-		}
-	}
-	t.Fatalf("not in ten requests: %s: %+v\n%v", what, x.summary(), x.all)
+	m.user = prepared(m.T, m.newUser, func(x *exchange) bool { return x.SynAcked && x.Early.Accepted == (m.before == warm) })
 }
 
 // arm has the wire commit its fault, with a seed.
@@ -255,13 +238,24 @@ func (m *meeting) late() string {
 	return ""
 }
 
-// fetchCookie gets the client's kernel a cookie for an address.
-func fetchCookie(t *testing.T, lab *netlab.Lab, addr fmt.Stringer, ca string) {
+// prepared returns a client that has made requests until one was good. On a busy machine a client may come to avoid Fast Open; another takes its place.
+func prepared(t *testing.T, newUser func() *user, good func(*exchange) bool) *user {
 	t.Helper()
-	u := newUser(t, lab, addr.String(), profile{CA: ca})
-	u.addr = net.JoinHostPort(addr.String(), port)
-	until(t, "a cookie", func() (*exchange, bool) {
-		x := u.get(dial)
-		return x, x.SynAcked
-	})
+	var x *exchange
+	for range tries {
+		u := newUser()
+		for range 3 {
+			if x = u.get(early); good(x) && len(x.all.Conns()) == 1 {
+				return u
+			}
+		}
+	}
+	t.Fatalf("in %d attempts: %+v\n%v", tries, x.summary(), x.all)
+	return nil
+}
+
+// fetchCookie gets the client's kernel a cookie for an address.
+func fetchCookie(t *testing.T, lab *netlab.Lab, addr netip.Addr, ca string) {
+	t.Helper()
+	prepared(t, func() *user { return newUser(t, lab, addr.String(), profile{CA: ca}) }, func(x *exchange) bool { return x.SynAcked })
 }

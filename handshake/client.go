@@ -18,6 +18,8 @@ type Client struct {
 	link
 	cfg   *Config
 	suite *suite     // that the server chose
+	built *Hello     // what the Builder made
+	base  helloView  // its message, which hellos are edits of
 	keys  []ShareKey // behind the shares of the last hello
 	hello helloView  // the last hello that was sent
 	event Event      // not given out yet
@@ -99,7 +101,7 @@ func NewClient(cfg *Config) (*Client, error) {
 	if !view.offersTLS13() {
 		return nil, errors.New("tls: the Builder made a ClientHello that does not offer TLS 1.3")
 	}
-	c := &Client{cfg: cfg, keys: hello.Keys, hello: view}
+	c := &Client{cfg: cfg, built: hello, base: view, keys: hello.Keys, hello: view}
 	c.state, c.allowCCS, c.messageLimit, c.pool = StateServerHello, true, cfg.MaxMessageLen, cfg.Buffers
 	if err := c.firstHello(); err != nil {
 		return nil, err

@@ -82,6 +82,7 @@ func (c *Client) lastFlight() Fault {
 func (c *Client) complete() {
 	c.state, c.info.complete, c.allowCCS = StateConnected, true, false
 	c.event = Event{Kind: EventHandshakeComplete}
-	c.handshake, c.transcript, c.request, c.hello, c.keys = nil, nil, nil, helloView{}, nil
+	c.handshake, c.transcript, c.request, c.keys = nil, nil, nil, nil
+	c.built, c.base, c.hello = nil, helloView{}, helloView{}
 	c.msgs, c.mr = nil, 0 // empty: setReader made sure
 }

@@ -47,10 +47,11 @@ func (c *Client) firstHello() error {
 
 // editHello applies an edit to the hello, if it changes anything.
 func (c *Client) editHello(edit helloEdit) error {
-	if edit.empty() && !c.hello.offers(extEarlyData) && !c.hello.offers(extPreSharedKey) {
+	edit.padding = c.built.Padding
+	if edit.empty() && !c.base.offers(extEarlyData) && !c.base.offers(extPreSharedKey) && !c.base.offers(extCookie) {
 		return nil
 	}
-	message, err := edit.apply(&c.hello)
+	message, err := edit.apply(&c.base)
 	if err != nil {
 		return errors.New("tls: the ClientHello is too large: " + err.Error())
 	}

@@ -14,15 +14,31 @@ import (
 )
 
 // Hello is a ClientHello as data, whoever built it. The engine makes what it
-// sends out of it by edits: pre_shared_key with its binders, early_data, and
+// sends out of it by edits: pre_shared_key with its binders, early_data, padding, and
 // the second hello after HelloRetryRequest.
 type Hello struct {
-	// Raw is the whole handshake message, header included. An early_data in
-	// it marks where that extension shall stand if early data is offered; a
+	// Raw is the whole handshake message, header included. An early_data or an
+	// empty cookie in it marks where that extension shall stand if there is one; a
 	// pre_shared_key in it is replaced.
 	Raw []byte
 	// Keys are the private keys behind the shares in Raw.
 	Keys []ShareKey
+
+	// Padding computes the padding extension (RFC 7685) of each hello that is
+	// sent: from the length of the message without it, header included, to how many zeros it
+	// has, or ok false for none. It stands where Raw has one. nil: padding, if there is any, stays as
+	// it is.
+	Padding func(unpadded int) (zeros int, ok bool)
+
+	// Decompressors are for the algorithms that a compress_certificate in Raw
+	// lists (RFC 8879, section 7.3). What they return is read up to the length that the
+	// message declares, and no further.
+	Decompressors map[uint16]func(compressed io.Reader) (io.Reader, error)
+
+	// ApplicationSettings are what is sent to a server that takes the
+	// application settings which Raw offers (draft-vvv-tls-alps), by application
+	// protocol. A protocol that is not here has empty settings.
+	ApplicationSettings map[string][]byte
 }
 
 // ShareKey is the private key behind one key share of a Hello.
@@ -45,10 +61,9 @@ func (k ShareKey) shared(serverShare []byte) ([]byte, Fault) {
 // A Builder builds the first ClientHello of a connection.
 type Builder interface {
 	// BuildHello returns a new Hello that offers TLS 1.3. All that must be
-	// unpredictable in it comes from rand. It must not offer an extension whose
-	// acceptance needs an act of ours, such as compress_certificate or a
-	// record_size_limit below the largest record: an answer to an extension
-	// that this package does not know is ignored.
+	// unpredictable in it comes from rand. It must not offer an extension that
+	// this package could not honour if the server accepted it: NewClient refuses
+	// such a hello.
 	BuildHello(cfg *Config, rand io.Reader) (*Hello, error)
 }
 

@@ -119,6 +119,17 @@ func generateKeyShares(groups []tls.CurveID, rand io.Reader) ([]*privateKey, []k
 	return keys, shares, nil
 }
 
+// GenerateKeyShare makes a key share of its own for the group, for a Builder:
+// the private key for Hello.Keys, and the share for Hello.Raw. An error
+// names the group if this package does not have it.
+func GenerateKeyShare(group tls.CurveID, rand io.Reader) (ShareKey, []byte, error) {
+	keys, shares, err := generateKeyShares([]tls.CurveID{group}, rand)
+	if err != nil {
+		return ShareKey{}, nil, err
+	}
+	return ShareKey{group, keys[0].ecdh, keys[0].kem}, shares[0].data, nil
+}
+
 // generate fills in the parts that are missing and returns the key share.
 func (k *privateKey) generate(rand io.Reader) (public []byte, err error) {
 	if k.ecdh == nil && k.group.curve != nil {

@@ -8,24 +8,42 @@ import (
 )
 
 // helloEdit is what turns a Builder's hello into the one that is sent. The
-// zero value changes nothing but to take out early_data and pre_shared_key.
+// zero value changes nothing but to take out early_data, pre_shared_key and the place of a cookie.
 type helloEdit struct {
-	earlyData bool      // with early_data (RFC 8446, section 4.2.10)
-	share     *keyShare // the one share that replaces key_share (section 4.1.2)
-	cookie    []byte    // a cookie to echo (section 4.2.2)
+	earlyData bool                                    // with early_data (RFC 8446, section 4.2.10)
+	share     *keyShare                               // the one share that replaces key_share (section 4.1.2)
+	cookie    []byte                                  // a cookie to echo (section 4.2.2)
+	padding   func(unpadded int) (zeros int, ok bool) // nil: padding stays
 
 	session *Session // offered in pre_shared_key (section 4.2.11), or nil
 	age     time.Duration
 }
 
 func (e *helloEdit) empty() bool {
-	return !e.earlyData && e.share == nil && e.cookie == nil && e.session == nil
+	return !e.earlyData && e.share == nil && e.cookie == nil && e.session == nil && e.padding == nil
 }
 
 // apply edits a hello. The binder that a pre_shared_key ends with is still
 // zero: setBinder computes it.
 func (e *helloEdit) apply(hello *helloView) ([]byte, error) {
-	size := len(hello.message) + len(e.cookie) + 8
+	if e.padding == nil {
+		return e.build(hello, -1)
+	}
+	unpadded, err := e.build(hello, -1)
+	if err != nil {
+		return nil, err
+	}
+	zeros, ok := e.padding(len(unpadded))
+	if !ok || !hello.offers(extPadding) {
+		return unpadded, nil
+	}
+	return e.build(hello, zeros)
+}
+
+// build makes the edited hello; if padding is computed, with that many zeros of
+// it, or without it if that is negative.
+func (e *helloEdit) build(hello *helloView, zeros int) ([]byte, error) {
+	size := len(hello.message) + len(e.cookie) + max(zeros, 0) + 8
 	if e.share != nil {
 		size += len(e.share.data)
 	}
@@ -37,12 +55,12 @@ func (e *helloEdit) apply(hello *helloView) ([]byte, error) {
 	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
 		fixed := len(hello.message) - len(hello.extensions) - 2
 		b.AddBytes(hello.message[messageHeaderLen:fixed])
-		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { e.addExtensions(b, hello) })
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { e.addExtensions(b, hello, zeros) })
 	})
 	return b.Bytes()
 }
 
-func (e *helloEdit) addExtensions(b *cryptobyte.Builder, hello *helloView) {
+func (e *helloEdit) addExtensions(b *cryptobyte.Builder, hello *helloView, zeros int) {
 	var typ uint16
 	var data cryptobyte.String
 	earlyData, cookie := e.earlyData, e.cookie
@@ -64,9 +82,15 @@ func (e *helloEdit) addExtensions(b *cryptobyte.Builder, hello *helloView) {
 		case typ == extKeyShare && e.share != nil:
 			addKeyShares(b, []keyShare{*e.share})
 			continue
-		case typ == extCookie && e.cookie != nil:
+		case typ == extCookie && (e.cookie != nil || len(data) == 0):
+			addCookie() // its place is here
 			continue
-		case typ == extPSKModes:
+		case typ == extPadding && e.padding != nil:
+			if zeros >= 0 {
+				addExtension(b, extPadding, func(b *cryptobyte.Builder) { b.AddBytes(make([]byte, zeros)) })
+			}
+			continue
+		case typ == extPSKModes && !hello.offers(extCookie):
 			addCookie() // where other clients have it
 		}
 		b.AddUint16(typ)

@@ -20,6 +20,7 @@ const (
 	typeCertificateVerify   messageType = 15
 	typeFinished            messageType = 20
 	typeKeyUpdate           messageType = 24
+	typeCompressed          messageType = 25 // CompressedCertificate (RFC 8879, section 4)
 	typeMessageHash         messageType = 254
 )
 
@@ -35,6 +36,9 @@ const (
 	extALPN                    uint16 = 16
 	extSCT                     uint16 = 18
 	extPadding                 uint16 = 21
+	extCompressCertificate     uint16 = 27 // RFC 8879
+	extRecordSizeLimit         uint16 = 28 // RFC 8449
+	extDelegatedCredential     uint16 = 34 // RFC 9345
 	extPreSharedKey            uint16 = 41
 	extEarlyData               uint16 = 42
 	extSupportedVersions       uint16 = 43
@@ -43,6 +47,9 @@ const (
 	extCertificateAuthorities  uint16 = 47
 	extSignatureAlgorithmsCert uint16 = 50
 	extKeyShare                uint16 = 51
+	extALPSOld                 uint16 = 17513  // draft-vvv-tls-alps, which has no number of its own
+	extALPS                    uint16 = 17613  // the same, as browsers have it since 2025
+	extECH                     uint16 = 0xfe0d // RFC 9849: offered as GREASE only
 )
 
 const (

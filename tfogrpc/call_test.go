@@ -65,8 +65,8 @@ func TestEarly(t *testing.T) {
 	for name, options := range map[string][]grpc.DialOption{
 		"default": nil,
 		"settings and window": {grpc.WithInitialConnWindowSize(1 << 20), grpc.WithInitialWindowSize(1 << 19),
-			grpc.WithMaxHeaderListSize(1 << 16), grpc.WithWriteBufferSize(0)},
-		"shared buffer": {grpc.WithSharedWriteBuffer(true)},
+			grpc.WithMaxHeaderListSize(1 << 16)},
+		"one write each": {grpc.WithWriteBufferSize(0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeak(t)

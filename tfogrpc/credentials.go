@@ -74,9 +74,10 @@ func (*transportCredentials) ServerHandshake(net.Conn) (net.Conn, credentials.Au
 	return nil, nil, errors.New("tfogrpc: these credentials are for clients: use credentials.NewTLS on the server")
 }
 
-// Info returns what that of credentials.NewTLS does.
+// Info says what that of credentials.NewTLS does: grpc-go makes ServerName the channel's authority.
 func (t *transportCredentials) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.2", ServerName: t.serverName}
+	//lint:ignore SA1019 deprecated for users, and still obeyed
+	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: t.serverName}
 }
 
 // Clone returns credentials that have their sessions in common with t, and a server name of their own.

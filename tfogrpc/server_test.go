@@ -21,7 +21,7 @@ import (
 
 const serverName = "server.test"
 
-// authority returns an authority for certificates.
+// newAuthority returns an authority for certificates.
 func newAuthority(t *testing.T) *testpeer.Authority {
 	t.Helper()
 	ca, err := testpeer.NewAuthority()
@@ -124,13 +124,21 @@ type earlyCreds struct {
 
 func newEarlyCreds(t *testing.T, cert tls.Certificate) *earlyCreds {
 	t.Helper()
-	s, err := testpeer.New(cert)
+	creds, err := makeEarlyCreds(cert)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { creds.Close() })
+	return creds
+}
+
+func makeEarlyCreds(cert tls.Certificate) (*earlyCreds, error) {
+	s, err := testpeer.New(cert)
+	if err != nil {
+		return nil, err
+	}
 	s.Update(func(c *handshake.ServerConfig) { c.NextProtos = []string{h2} })
-	t.Cleanup(func() { s.Close() })
-	return &earlyCreds{Server: s}
+	return &earlyCreds{Server: s}, nil
 }
 
 // recorded is a connection, and the first of what it read.

@@ -66,8 +66,10 @@ type Attempt struct {
 	OnceLeft bool  // and the flight was marked Once
 	Err      error // why the attempt failed or was given up (ErrLost); nil for the one that won
 
-	source netip.Addr // where its SYN comes from, as far as the survey can tell
-	trace  *tracer
+	source   netip.Addr // where its SYN comes from, as far as the survey can tell
+	recalled bool       // the survey was made for an earlier attempt
+	moved    bool       // the attempt was in another network than that of source, or it is not known in which
+	trace    *tracer
 }
 
 // Flight is the first data of an attempt. SYN data may be delivered twice by the network (RFC 7413, section 2.1), so every byte of it
@@ -118,6 +120,7 @@ type attempt struct {
 	dial   *dialing
 	lane   *lane
 	events chan<- event
+	watch  *watch // of an attempt that connects on the goroutine of the race
 
 	flight   Flight
 	asked    bool      // the callback was called
@@ -219,7 +222,9 @@ func (t *attempt) sent(n int) {
 // optionSent reports that a SYN left that a middlebox can stumble over.
 func (t *attempt) optionSent() {
 	t.option = true
-	t.events <- event{t: t, syn: true}
+	if t.watch == nil || !t.watch.synSent(t) {
+		t.events <- event{t: t, syn: true}
+	}
 }
 
 // settle ends the attempt: the right to send once-only bytes passes on unless they may have left.
@@ -228,11 +233,17 @@ func (t *attempt) settle(err error) {
 	if t.MayOnce && !t.OnceLeft {
 		t.dial.right.release()
 	}
+	if m := t.dial.dialer.Memory; m != nil {
+		m.surveys.settle(t)
+	}
 	t.trace.attemptDone(t.Attempt)
 }
 
 // writeContext writes data, replayable as every flight is, to conn. It is bound by ctx and leaves no deadline behind.
 func writeContext(ctx context.Context, conn *net.TCPConn, data []byte) (int, error) {
+	if ctx.Done() == nil {
+		return conn.Write(data)
+	}
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		conn.SetWriteDeadline(time.Unix(1, 0))

@@ -106,6 +106,9 @@ type system interface {
 	// survey fills in what is known of the way to t.Addr, without sending anything.
 	survey(t *attempt)
 
+	// source says where a SYN to t.Addr would come from now, or nothing.
+	source(t *attempt) netip.Addr
+
 	// connect returns once the SYN-ACK is here. With WayFastOpen replayable data has been given to the kernel by then, where it had a cookie.
 	connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
 
@@ -138,13 +141,26 @@ func (d *dialing) newAttempt(addr netip.AddrPort) *attempt {
 		t.syn.why = ReasonUnsupported
 	default:
 		t.Way = WayFastOpen
-		d.system.survey(t)
+		d.survey(t)
 		if d.dialer.Memory.avoids(t.source, addr.Addr()) {
 			t.Way, t.Cookie, t.Budget = WayPlain, CookieUnknown, 0
 			t.syn.why = ReasonAvoided
 		}
 	}
 	return t
+}
+
+// survey fills in what is known of the way to t.Addr, by asking the system unless that was done a moment ago.
+func (d *dialing) survey(t *attempt) {
+	m := d.dialer.Memory
+	if m == nil {
+		d.system.survey(t)
+		return
+	}
+	if now := m.now(); !m.surveys.recall(t, now) {
+		d.system.survey(t)
+		m.surveys.keep(t, now)
+	}
 }
 
 // newTwin plans the plain attempt that joins t.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -17,6 +18,7 @@ type reply struct {
 	err    error         // nil: a connection
 	option bool          // the SYN carries a Fast Open option (WayFastOpen)
 	taken  int           // and so many bytes
+	short  bool          // ... although the survey said that all fits
 	again  bool          // the SYN had to be sent again
 	self   bool          // the connection met itself: the SYN went nowhere
 	block  chan struct{} // the attempt notices its end only after this
@@ -27,8 +29,13 @@ type fakeNet struct {
 	t       *testing.T
 	start   time.Time
 	rtt     time.Duration
-	source  netip.Addr
+	from    netip.Addr       // the source address, by a survey
+	now     netip.Addr       // ... when it is asked again; from, unless a test says otherwise
 	answers map[string]reply // by address and way
+
+	onConnect func(*attempt) // if not nil, called when an attempt connects, one at a time
+
+	surveys atomic.Int32 // made
 
 	mu    sync.Mutex
 	began map[string]time.Duration // by address and way
@@ -38,7 +45,7 @@ type fakeNet struct {
 }
 
 func newFakeNet(t *testing.T, answers map[string]reply) *fakeNet {
-	f := &fakeNet{t: t, start: time.Now(), answers: answers, conns: make(map[string]net.Conn), began: make(map[string]time.Duration), source: netip.MustParseAddr("192.0.2.1")}
+	f := &fakeNet{t: t, start: time.Now(), answers: answers, conns: make(map[string]net.Conn), began: make(map[string]time.Duration), from: netip.MustParseAddr("192.0.2.1"), now: netip.MustParseAddr("192.0.2.1")}
 	t.Cleanup(func() {
 		for _, conn := range f.conns {
 			conn.Close()
@@ -49,7 +56,12 @@ func newFakeNet(t *testing.T, answers map[string]reply) *fakeNet {
 
 func (f *fakeNet) fastOpen() bool { return true }
 
-func (f *fakeNet) survey(t *attempt) { t.RTT, t.Cookie, t.source = f.rtt, CookiePresent, f.source }
+func (f *fakeNet) survey(t *attempt) {
+	f.surveys.Add(1)
+	t.RTT, t.Cookie, t.source = f.rtt, CookiePresent, f.from
+}
+
+func (f *fakeNet) source(*attempt) netip.Addr { return f.now }
 
 func (f *fakeNet) observe(t *attempt, _ *net.TCPConn) {
 	if t.option {
@@ -64,12 +76,18 @@ func (f *fakeNet) connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
 	a, answered := f.answers[name(t)]
 	f.mu.Lock()
 	f.began[name(t)] = time.Since(f.start)
+	if f.onConnect != nil {
+		f.onConnect(t)
+	}
 	f.mu.Unlock()
 	if t.Way == WayFastOpen {
 		if err := t.askFlight(ctx); err != nil {
 			return nil, err
 		}
 		t.taken = min(a.taken, len(t.flight.Data))
+		if a.short {
+			t.Budget = len(t.flight.Data)
+		}
 		t.sent(t.taken)
 		if a.option || a.taken > 0 {
 			t.optionSent()

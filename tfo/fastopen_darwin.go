@@ -20,9 +20,11 @@ const (
 
 func (kernel) fastOpen() bool { return true }
 
+func (kernel) source(t *attempt) netip.Addr { return sourceFor(t.dial.net.LocalAddr, t.Addr) }
+
 // survey asks for the source address and its MTU. The kernel gives up Fast Open for a connection whose first data does not fit into the SYN.
-func (kernel) survey(t *attempt) {
-	t.source = sourceFor(t.dial.net.LocalAddr, t.Addr)
+func (k kernel) survey(t *attempt) {
+	t.source = k.source(t)
 	mtu := defaultMTU
 	if m := interfaceMTU(t.source); m > 0 {
 		mtu = min(mtu, m)

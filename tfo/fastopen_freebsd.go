@@ -12,8 +12,10 @@ import (
 
 func (kernel) fastOpen() bool { return true }
 
-func (kernel) survey(t *attempt) {
-	t.source = sourceFor(t.dial.net.LocalAddr, t.Addr)
+func (kernel) source(t *attempt) netip.Addr { return sourceFor(t.dial.net.LocalAddr, t.Addr) }
+
+func (k kernel) survey(t *attempt) {
+	t.source = k.source(t)
 	t.Budget = budget(t.Addr.Addr().Is6(), defaultMTU, 0)
 }
 

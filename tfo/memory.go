@@ -34,6 +34,7 @@ type Memory struct {
 	entries map[place]*entry
 	uses    uint64
 	clock   func() time.Time // nil: time.Now
+	surveys surveys          // has a lock of its own
 }
 
 const (
@@ -158,7 +159,7 @@ func (m *Memory) Stalled(a *Attempt) {
 
 // failed notes a failure of a, and tells its dial's hooks.
 func (m *Memory) failed(a *Attempt, why Failure) {
-	if m == nil {
+	if m == nil || a.moved {
 		return
 	}
 	for _, b := range m.noteFailure(a, why) {
@@ -204,7 +205,7 @@ func (m *Memory) fail(p place, now time.Time, why Failure) (begun BackOff, ok bo
 
 // worked notes a success of a, and tells its dial's hooks.
 func (m *Memory) worked(a *Attempt) {
-	if m == nil {
+	if m == nil || a.moved {
 		return
 	}
 	for _, b := range m.noteSuccess(a) {

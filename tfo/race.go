@@ -26,8 +26,8 @@ const (
 // A lane sets out with Fast Open where it may. If that SYN carried something that a middlebox can stumble over, and stays without an
 // answer, or is answered by an error, then a plain twin to the same address joins. The first SYN-ACK decides.
 //
-// All its methods run on the goroutine of DialContext. An attempt connects on a goroutine of its own and reports by events; none
-// outlives the race.
+// Its methods run on one goroutine: that of DialContext, or one that goes on in its place (see watch). An attempt that is alone connects on that goroutine, too;
+// others connect on goroutines of their own, report by events, and do not outlive the race.
 type race struct {
 	*dialing
 	ctx    context.Context // of the dial
@@ -41,7 +41,8 @@ type race struct {
 	waiting  []netip.AddrPort // addresses without a lane yet
 	nextLane time.Time        // when the next of them gets its lane
 	lanes    []*lane
-	running  int // attempts that have not reported their end
+	starting []*attempt // that have begun, but do not connect yet
+	running  int        // attempts that have not reported their end
 	events   chan event
 	timer    *time.Timer
 	errs     attemptErrors // in the order in which attempts failed
@@ -70,7 +71,7 @@ func (d *dialing) race(ctx context.Context, addrs []netip.AddrPort, info *Info) 
 	r := &race{
 		dialing: d, ctx: ctx, info: info, delay: usualDelay,
 		waiting: interleave(addrs),
-		events:  make(chan event, 4), // an attempt that runs on this goroutine has no more to report
+		events:  make(chan event, 4), // an attempt that is alone, and the twin that joins it, have no more to report
 	}
 	if d.net.FallbackDelay > 0 {
 		r.delay = max(d.net.FallbackDelay, leastDelay)
@@ -89,7 +90,17 @@ func (r *race) run() (*net.TCPConn, error) {
 		if r.running == 0 {
 			return nil, r.failure()
 		}
-		e, ok := r.wait()
+		var e event
+		ok := true
+		if t := r.starting; len(t) == 1 && r.running == 1 {
+			var w *watch
+			if e, w = r.connectHere(t[0]); w != nil {
+				return w.outcome()
+			}
+		} else {
+			r.connectElsewhere()
+			e, ok = r.wait()
+		}
 		switch {
 		case !ok:
 		case e.syn:
@@ -126,6 +137,9 @@ func (r *race) beginDue() {
 		}
 		l.first = r.newAttempt(r.waiting[0])
 		r.waiting, r.nextLane, r.lanes = r.waiting[1:], now.Add(r.delay), append(r.lanes, l)
+		if l.first.Way == WayPlain && len(r.waiting) == 0 && r.running == 0 {
+			l.ctx = r.ctx // nothing can join, and net does less for a context that cannot end
+		}
 		r.begin(l, l.first)
 	}
 }
@@ -137,36 +151,38 @@ func (r *race) beginTwin(l *lane) {
 	r.begin(l, l.twin)
 }
 
-// begin sets an attempt going. One that no other can join runs at once, to its end.
+// begin notes an attempt that is to connect now.
 func (r *race) begin(l *lane, t *attempt) {
 	t.lane, t.events = l, r.events
 	r.info.Attempts = append(r.info.Attempts, t.Attempt)
+	r.starting = append(r.starting, t)
 	r.running++
 	l.running++
 	t.trace.attemptStart(t.Attempt)
-	run := func() {
-		e := event{t: t, err: errExited}
-		defer func() {
-			if e.err == errExited {
-				t.fatal = errExited
-			}
-			r.events <- e
+}
+
+// connectElsewhere has the attempts that have begun connect.
+func (r *race) connectElsewhere() {
+	for _, t := range r.starting {
+		go func() {
+			e := event{t: t, err: errExited}
+			defer func() {
+				if e.err == errExited {
+					t.fatal = errExited
+				}
+				r.events <- e
+			}()
+			e.conn, e.err = r.system.connect(t.lane.ctx, t)
 		}()
-		e.conn, e.err = r.system.connect(l.ctx, t)
 	}
-	if r.single || t.Way == WayPlain && r.running == 1 && (r.serial || len(r.waiting) == 0) {
-		run()
-	} else {
-		go run()
-	}
+	r.starting = nil
 }
 
 // errExited is left by a callback that ended its goroutine (runtime.Goexit).
 var errExited = errors.New("tfo: the goroutine of the attempt was ended")
 
-// wait returns the next event, or false when the time of another attempt has come.
-func (r *race) wait() (event, bool) {
-	var next time.Time
+// next is when the time of another attempt comes, or zero.
+func (r *race) next() (next time.Time) {
 	if len(r.waiting) > 0 && !r.serial {
 		next = r.nextLane
 	}
@@ -175,6 +191,12 @@ func (r *race) wait() (event, bool) {
 			next = l.twinTime
 		}
 	}
+	return next
+}
+
+// wait returns the next event, or false when the time of another attempt has come.
+func (r *race) wait() (event, bool) {
+	next := r.next()
 	if next.IsZero() {
 		return <-r.events, true
 	}
@@ -235,6 +257,7 @@ func (r *race) win(e event) (*net.TCPConn, error) {
 	r.system.observe(t, e.conn)
 	t.answered = true
 	t.trace.synAck(t)
+	t.checkNetwork(e.conn)
 	r.running--
 	r.dismiss(ErrLost)
 	r.remember(t)
@@ -259,8 +282,10 @@ func (r *race) remember(won *attempt) {
 		case t.answered:
 			memory.worked(t.Attempt)
 		case won == l.twin && errors.Is(t.Err, ErrLost):
+			t.checkNetwork(nil)
 			memory.failed(t.Attempt, FailureNoAnswer)
 		case won == l.twin:
+			t.checkNetwork(nil)
 			memory.failed(t.Attempt, FailureError)
 		}
 	}
@@ -285,6 +310,7 @@ func (r *race) finish(e event, why error) {
 		e.t.answered = true
 		r.system.observe(e.t, e.conn)
 		e.t.trace.synAck(e.t)
+		e.t.checkNetwork(e.conn)
 		e.conn.SetLinger(0) // what it may still hold must not reach the server
 		e.conn.Close()
 	}

@@ -31,6 +31,11 @@ func (kernel) survey(t *attempt) {
 	t.Budget = budget(t.Addr.Addr().Is6(), mtu, peerMSS)
 }
 
+func (kernel) source(t *attempt) netip.Addr {
+	source, _, _ := route(t.dial.net.LocalAddr, t.Addr)
+	return source
+}
+
 // route returns the source address and the path MTU that the kernel would use towards remote. It asks a UDP socket, which
 // connects without a packet.
 func route(local net.Addr, remote netip.AddrPort) (netip.Addr, int, error) {

@@ -19,6 +19,7 @@ type hazard struct {
 	fault  netlab.Fault
 	random bool // the fault strikes at random: many runs, with seeds of their own, and medians
 	mtu    int
+	v6     bool // the server is dialled by its IPv6 address
 	both   bool // the server is dialled by a name that has an IPv6 address beside the IPv4 address
 	queue  int  // Fast Open's queue at the server
 

@@ -93,18 +93,22 @@ func (m *meeting) sideBySide(n int) {
 	}
 }
 
-// newUser starts a client for the server's IPv4 address, or for its name.
+// newUser starts a client for an address of the server, or for its name.
 func (m *meeting) newUser() *user {
 	m.Helper()
 	p := profile{CA: m.nginx.credentials().ca, NoTickets: m.before == cookie}
-	if !m.both {
-		return newUser(m.T, m.lab, m.lab.Server.IPv4.String(), p)
-	}
-	if !m.lab.Server.IPv6.IsValid() {
+	v4, v6 := m.lab.Server.IPv4.String(), m.lab.Server.IPv6.String()
+	if (m.both || m.v6) && !m.lab.Server.IPv6.IsValid() {
 		netlab.Missing(m, "IPv6 in this kernel")
 	}
-	p.Hosts = []string{m.lab.Server.IPv4.String(), m.lab.Server.IPv6.String()}
-	return newUser(m.T, m.lab, serverName, p)
+	switch {
+	case m.both:
+		p.Hosts = []string{v4, v6}
+		return newUser(m.T, m.lab, serverName, p)
+	case m.v6:
+		return newUser(m.T, m.lab, v6, p)
+	}
+	return newUser(m.T, m.lab, v4, p)
 }
 
 // prepare brings about what the client has before.

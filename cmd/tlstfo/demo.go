@@ -59,17 +59,13 @@ var demoFaultNames = []struct{ name, summary string }{
 	{netlab.BlackHole, "after a SYN with data everything vanishes"},
 	{netlab.OneByteLess, "all of a SYN's data but a byte is acknowledged"},
 	{netlab.DuplicateSYNData, "a SYN with data arrives twice"},
-	{netlab.Loss, "one packet in ten vanishes"},
 }
 
 // demoFault is the fault of that name, as strong as a demonstration wants it.
 func demoFault(name string, rtt time.Duration) netlab.Fault {
-	f := netlab.Fault{Name: name, Delay: rtt / 4, Seed: 3}
-	switch name {
-	case netlab.DropSYNACK:
+	f := netlab.Fault{Name: name, Delay: rtt / 4}
+	if name == netlab.DropSYNACK {
 		f.Times = 1
-	case netlab.Loss:
-		f.Percent = 10
 	}
 	return f
 }

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -21,15 +22,25 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
 // The test binary is the command, if this variable is set.
 const asCommand = "TLSTFO_TEST_COMMAND"
 
+// The same, where namespaces are forbidden.
+const asForbidden = "TLSTFO_TEST_FORBIDDEN"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asForbidden) != "" {
+		fmt.Fprintln(os.Stderr, forbidNamespaces())
+		os.Exit(1)
+	}
 	if os.Getenv(asCommand) != "" {
 		main()
 	}
+	netlab.Main(nil)
 	os.Exit(m.Run())
 }
 

@@ -170,7 +170,7 @@ func (d *decoder) opened(e *epoch, kind byte, content []byte) Part {
 	case kind == typeHandshake:
 		return d.handshake(content)
 	case e.label == clientLabels[0]:
-		return Part{Kind: Early, Name: "early data"}
+		return Part{Kind: Early, Name: earlyName(content)}
 	case d.from == netlab.ClientSide:
 		return Part{Kind: Request, Name: requestName(content)}
 	}
@@ -207,12 +207,26 @@ func (d *decoder) handshake(content []byte) Part {
 	return Part{Kind: kind, Name: strings.Join(names, ", ")}
 }
 
+// earlyName has the method of an HTTP/1.1 request.
+func earlyName(content []byte) string {
+	if method := requestName(content); method != anyData {
+		return earlyData + " (" + method + ")"
+	}
+	return earlyData
+}
+
+// What application data is called that begins no HTTP/1.1 message.
+const (
+	anyData   = "data"
+	earlyData = "early data"
+)
+
 // requestName is the method of an HTTP/1.1 request.
 func requestName(content []byte) string {
 	if method, _, ok := bytes.Cut(content, []byte(" ")); ok && len(method) < 8 && bytes.Contains(content, []byte(" HTTP/1.1\r\n")) {
 		return string(method)
 	}
-	return "data"
+	return anyData
 }
 
 // responseName is the status of an HTTP/1.1 response.
@@ -221,7 +235,7 @@ func responseName(content []byte) string {
 	if status, ok := bytes.CutPrefix(line, []byte("HTTP/1.1 ")); ok && len(status) < 30 {
 		return string(status)
 	}
-	return "data"
+	return anyData
 }
 
 // parts says what is in a packet's payload.

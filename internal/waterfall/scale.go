@@ -213,7 +213,7 @@ func wrap(words []word, width int) [][]word {
 	var lines [][]word
 	used := 0
 	for i, w := range words {
-		if i > 0 && w.tone != toneFault {
+		if i > 0 && w.tone != toneFault && words[i-1].tone != toneFault {
 			w.text = "+ " + w.text
 		}
 		for _, w := range split(w, width) {

@@ -25,7 +25,7 @@ const (
 	leastPanel  = 31
 	mostPanel   = 48
 	rowsPerTrip = 6
-	mostLines   = 3 // of a label
+	mostLines   = 4 // of a label
 )
 
 // Text draws the picture for a terminal.

@@ -257,7 +257,7 @@ func tidy(parts []Part) []Part {
 }
 
 func joinNames(a, b string) string {
-	if b == "data" && a != "" {
+	if a != "" && (b == anyData || b == earlyData) {
 		return a
 	}
 	names := strings.Split(a, ", ")

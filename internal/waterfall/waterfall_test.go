@@ -44,7 +44,7 @@ func TestNew(t *testing.T) {
 	if got := describeAll(std); !slices.Equal(got, want) {
 		t.Errorf("net/http: %q, want %q", got, want)
 	}
-	want = []string{"client SYN (cookie):0 | hello:435 | early data:91", "server SYN-ACK:0 | hello, Finished:207 | 200 OK:592"}
+	want = []string{"client SYN (cookie):0 | hello:435 | early data (GET):91", "server SYN-ACK:0 | hello, Finished:207 | 200 OK:592"}
 	if got := describeAll(warm); !slices.Equal(got, want) {
 		t.Errorf("tlstfo: %q, want %q", got, want)
 	}

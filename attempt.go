@@ -17,10 +17,18 @@ type plan struct {
 	noEarly   EarlyReason        // why none of them may be, or EarlyNone
 	noSession bool               // full handshake
 	plain     bool               // without TCP Fast Open
+	addr      string             // the literal address to dial, or "": what the caller dialled
 	std       string             // why crypto/tls runs the connection, or ""
+	redials   int                // dials before this one
 	redial    string             // why this is not the first dial, or ""
+	hedged    bool               // one of them was a hedge, or had one
 	broken    int                // early bytes that left on dials that broke
 	brokenTo  *handshake.Session // with which session they left, the last time
+}
+
+// info is what the plan says of a connection that is made by it.
+func (p plan) info() ConnInfo {
+	return ConnInfo{Std: p.std, Redials: p.redials, Redial: p.redial, Hedged: p.hedged, Early: EarlyInfo{Broken: p.broken}}
 }
 
 // attempt is one connection attempt: an engine with its first flight.
@@ -49,8 +57,7 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 	if c.dialer.testRoom != nil {
 		c.dialer.testRoom(&r)
 	}
-	t := &attempt{}
-	t.info.Early.Broken = p.broken
+	t := &attempt{info: p.info()}
 	session, chains, why := c.takeSession(p)
 	now := c.dialer.clock.now() // not before the session was there
 	if session == nil {

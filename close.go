@@ -47,7 +47,7 @@ func (c *Conn) Close() error {
 		case <-c.done:
 		case <-timer.C:
 			if c.drop() {
-				return &Error{"handshake", c.addr, ErrTimeout}
+				return &Error{Op: "handshake", Addr: c.addr, Err: ErrTimeout, Info: c.Info()}
 			}
 		}
 		if c.err != nil {

@@ -47,6 +47,7 @@ type Error struct {
 	Op   string // "dial", "handshake"
 	Addr string // what the caller dialled
 	Err  error
+	Info ConnInfo // of the last dial, as far as it came
 }
 
 // Error names what failed, to whom and why.

@@ -25,21 +25,25 @@ func (c *Conn) establish(ctx context.Context) error {
 		p.std = "the server did not speak TLS 1.3 when it was last dialled"
 	}
 	uncertain := false // early bytes left, and nobody knows what became of them
-	for redials := 0; ; redials++ {
-		out := c.try(ctx, p, redials)
-		if out.err == nil {
-			return nil
+	for {
+		out := c.try(ctx, p)
+		if out.silent() {
+			// Something on the path let the handshake through and dropped what
+			// followed. Whether it was the SYN's data is found out by leaving it away.
+			c.dialer.fastOpen().Stalled(out.synData)
+		}
+		if out.earlyToBlame(ctx) { // this host is not sent early data for a while
+			until := c.dialer.clock.now().wall.Add(earlyPause)
+			c.dialer.hosts.change(c.hostKey, func(h *host) { h.pauseUntil = until })
 		}
 		switch {
+		case out.err == nil:
+			return nil
 		case out.accepted:
 			return c.wrap(out, ErrEarlyDataAccepted)
 		case out.earlyLeft && !errors.Is(out.err, ErrEarlyDataRejected): // the one rejection that was authenticated
 			uncertain = true
 			p.broken, p.brokenTo = p.broken+out.early, out.earlyTo
-		}
-		if out.earlyToBlame(ctx) { // this host is not sent early data for a while
-			until := c.dialer.clock.now().wall.Add(earlyPause)
-			c.dialer.hosts.change(c.hostKey, func(h *host) { h.pauseUntil = until })
 		}
 		next, ok := c.redial(p, out)
 		if !ok || ctx.Err() != nil {
@@ -52,6 +56,7 @@ func (c *Conn) establish(ctx context.Context) error {
 			return c.wrap(out, nil)
 		}
 		p = next
+		p.redials += 1 + out.redials
 	}
 }
 
@@ -64,7 +69,11 @@ type outcome struct {
 	early       int                // how many bytes of it
 	earlyTo     *handshake.Session // with which session
 	synData     *tfo.Attempt       // the attempt whose SYN carried data that was acknowledged; nil: none
+	info        ConnInfo           // of a dial that failed
 	beforeHello bool               // no valid ServerHello came
+	stalled     bool               // a hedge was answered, and no byte came on the connection that it was for
+	hedged      bool               // there was a hedge
+	redials     int                // 1 if it was answered first
 	accepted    bool               // the server accepted the early data
 }
 
@@ -73,9 +82,18 @@ func (out *outcome) noteEarly(t *attempt) {
 	out.earlyLeft, out.early, out.earlyTo = true, t.early, t.session.hs
 }
 
+// silent tells whether nothing came on a connection whose SYN data was
+// acknowledged.
+func (out *outcome) silent() bool {
+	return out.synData != nil && (out.stalled || errors.Is(out.err, errSilence))
+}
+
 // earlyToBlame tells whether early data may be why a try broke. Who gives up a
 // dial, or refuses what the server says, blames nobody.
 func (out *outcome) earlyToBlame(ctx context.Context) bool {
+	if out.earlyLeft && out.stalled {
+		return true
+	}
 	switch cause := context.Cause(ctx); {
 	case !out.earlyLeft || !out.beforeHello || errors.Is(out.err, handshake.FaultAbandoned):
 		return false
@@ -91,7 +109,7 @@ func (c *Conn) wrap(out outcome, condition error) error {
 	if condition != nil {
 		err = fmt.Errorf("%w: %w", condition, err)
 	}
-	return &Error{out.op, c.addr, err}
+	return &Error{Op: out.op, Addr: c.addr, Err: err, Info: c.Info()}
 }
 
 // mayBeOlder tells whether the caller allows TLS below 1.3.
@@ -115,6 +133,8 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 	if out.earlyLeft {
 		noEarly(EarlyBroke) // for all redials of this call
 	}
+	p.plain = p.plain || out.silent()
+	p.hedged = p.hedged || out.hedged
 	switch {
 	case errors.Is(out.err, handshake.FaultAbandoned):
 		// The PSK of a post-quantum lineage was refused: once more, with the
@@ -141,10 +161,6 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 		return p, true
 
 	case errors.Is(out.err, errSilence) && out.synData != nil:
-		// Something on the path let the handshake through and dropped what
-		// followed. Whether it was the SYN's data is found out by leaving it away.
-		c.dialer.fastOpen().Stalled(out.synData)
-		p.plain = true
 		p.redial = rootCause(out.err)
 		return p, true
 
@@ -175,25 +191,20 @@ func rootCause(err error) string {
 	}
 }
 
-// try dials once and completes the handshake. What is early in it is
-// *replayable*.
-func (c *Conn) try(ctx context.Context, p plan, redials int) outcome {
+// try dials once, or twice where there is a hedge, and completes the
+// handshake. What is early in it is *replayable*.
+func (c *Conn) try(ctx context.Context, p plan) outcome {
 	if p.std != "" {
-		return c.tryStd(ctx, p, redials)
+		return c.tryStd(ctx, p)
 	}
 	raw, t, out := c.connect(ctx, p)
 	if out.err != nil {
+		c.setInfo(out.info)
 		return out
 	}
-	t.info.Redials, t.info.Redial = redials, p.redial
 	c.setTransport(raw, t)
-	s := &shaking{c: c, t: t, raw: raw, out: out, earlyTo: cmp.Or(out.earlyTo, p.brokenTo)}
-	s.out.op = "handshake"
-	s.run(ctx)
-	if s.out.err != nil {
-		raw.Close()
-	}
-	return s.out
+	s := &shaking{c: c, plan: p, t: t, raw: raw, out: out, earlyTo: cmp.Or(out.earlyTo, p.brokenTo)}
+	return s.run(ctx)
 }
 
 // setInfo publishes what is known so far.
@@ -228,7 +239,7 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 	}
 	var mu sync.Mutex // attempts may run at once
 	var attempts []*attempt
-	conn, info, err := c.tfoDialer(p).DialContext(ctx, c.network, c.addr,
+	conn, info, err := c.tfoDialer(p).DialContext(ctx, c.network, cmp.Or(p.addr, c.addr),
 		func(_ context.Context, a *tfo.Attempt) (tfo.Flight, error) {
 			t, err := c.newAttempt(p, room{
 				budget: a.Budget,
@@ -245,16 +256,15 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 			attempts = append(attempts, t)
 			return tfo.Flight{Data: t.flight, Once: t.early > 0}, nil
 		})
-	out := outcome{op: "dial", err: err, beforeHello: true}
+	out := outcome{op: "dial", err: err, beforeHello: true, info: p.info()}
 	var won *attempt
 	for _, t := range attempts {
 		out.left = out.left || t.on.Left
 		if t.on.OnceLeft {
 			out.noteEarly(t)
 		}
-		if t.on.OnceLeft && (err != nil || t.on != info.Won) {
-			t.info.Early.Reason = EarlyBroke
-			c.setInfo(t.info)
+		if !out.earlyLeft || t.on.OnceLeft {
+			out.info = t.info
 		}
 		switch {
 		case err == nil && t.on == info.Won:
@@ -262,6 +272,10 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 		case !t.on.Left:
 			c.giveBack(t.session) // its ticket was never on the wire
 		}
+	}
+	out.info.FastOpen = *info
+	if out.earlyLeft {
+		out.info.Early.Reason = EarlyBroke
 	}
 	switch {
 	case err != nil:
@@ -277,17 +291,24 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 	if won.early == 0 {
 		won.info.Early.Broken += out.early
 	}
-	if info.SynAcked {
-		out.synData = info.Won
-	}
+	out.synData = c.synData(info)
 	won.info.FastOpen = *info
 	won.info.RTT = info.ConnectTime
 	return conn, won, out
 }
 
+// synData returns the attempt that won if its SYN carried data that was
+// acknowledged, else nil.
+func (c *Conn) synData(info *tfo.Info) *tfo.Attempt {
+	if info.SynAcked || c.dialer.testAcked && info.Won.Way == tfo.WayFastOpen {
+		return info.Won
+	}
+	return nil
+}
+
 // connectOther is connect for a Conn of Client and for networks without TCP.
 func (c *Conn) connectOther(ctx context.Context, p plan) (net.Conn, *attempt, outcome) {
-	out := outcome{op: "dial", beforeHello: true}
+	out := outcome{op: "dial", beforeHello: true, info: p.info()}
 	raw := c.given
 	if raw == nil {
 		nd := c.dialer.NetDialer

@@ -21,9 +21,23 @@ const (
 // host is what a Dialer remembers of a server. Nothing in it is secret, and
 // nothing in it weakens a connection: it only costs or saves round trips.
 type host struct {
-	stdUntil   time.Time   // it speaks no TLS 1.3
-	pauseUntil time.Time   // it broke on early data
-	group      tls.CurveID // what it chose in the last full handshake
+	stdUntil   time.Time     // it speaks no TLS 1.3
+	pauseUntil time.Time     // it broke on early data
+	group      tls.CurveID   // what it chose in the last full handshake
+	slow       time.Duration // what it took to answer, from the SYN-ACK on, when a hedge was in vain; 0: not so long
+}
+
+// noteSlow notes how long the server took where a hedge was in vain, and
+// forgets it by and by where none was opened.
+func (h *host) noteSlow(slow time.Duration, prompt bool) {
+	switch {
+	case slow > 0:
+		h.slow = slow
+	case prompt:
+		if h.slow /= 2; 2*h.slow < hedgeMin {
+			h.slow = 0 // no more than the wait that everybody has
+		}
+	}
 }
 
 // hosts is a bounded map from session key to host; the zero value works.

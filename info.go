@@ -7,12 +7,17 @@ import (
 )
 
 // ConnInfo says what happened on a connection, in numbers. It is filled as
-// things happen and final once HandshakeDone is closed.
+// things happen and final once HandshakeDone is closed. An *Error has it too.
 type ConnInfo struct {
 	Resumed bool   // a ticket was used, and the server resumed its session
 	Std     string // why the connection runs in crypto/tls; "" if it runs in this package's engine
 	Redials int    // dials after the first
 	Redial  string // why the last of them, or ""
+
+	// Hedged says that a plain connection was opened beside one whose SYN carried
+	// data and on which nothing followed the SYN-ACK. Redials counts it if it was
+	// answered first.
+	Hedged bool
 
 	Early    EarlyInfo
 	FastOpen tfo.Info // of the dial that the connection runs on; zero for Client

@@ -109,7 +109,7 @@ func (c *Conn) settle(err error) {
 	switch {
 	case err != nil:
 		if e := (*Error)(nil); !errors.As(err, &e) {
-			err = &Error{"dial", c.addr, err}
+			err = &Error{Op: "dial", Addr: c.addr, Err: err, Info: c.info}
 		}
 		c.err, c.state, c.first = err, tls.ConnectionState{}, nil
 		if c.raw != nil {

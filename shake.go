@@ -26,41 +26,65 @@ const (
 	silenceMax  = 10 * time.Second
 )
 
+// silence is the watchdog's patience.
+func silence(rtt time.Duration) time.Duration {
+	return min(max(silenceRTTs*rtt, silenceMin), silenceMax)
+}
+
 // shaking completes one handshake over a transport.
 type shaking struct {
 	c     *Conn
+	plan  plan
 	t     *attempt
 	raw   net.Conn
+	stop  func() bool // the end of the context closes raw no more
 	out   outcome
 	guard bool // the watchdog runs
+	heard bool // a byte came
+
+	pair     *pair         // nil: there is no hedge
+	patience time.Duration // how long it may stay silent before there is one
+	slow     time.Duration // what the answer took, where a hedge did not wait for it
 
 	// earlyTo is the session that early data left with, on this dial or on one
 	// that broke before; nil if none did.
 	earlyTo *handshake.Session
 }
 
-// run goes from the first flight to the established Conn, or sets out.err. A
-// first flight that is not sent yet may hold *replayable* early data.
-func (s *shaking) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { s.raw.Close() })
-	err := s.exchange()
-	if err == nil {
-		err = s.complete()
+// run goes from the first flight to the established Conn. A first flight that
+// is not sent yet may hold *replayable* early data.
+func (s *shaking) run(ctx context.Context) outcome {
+	s.out.op = "handshake"
+	raw := s.raw
+	s.stop = context.AfterFunc(ctx, func() { raw.Close() })
+	s.out.err = s.exchange(ctx)
+	if p := s.pair; p != nil {
+		defer p.leave()
+		s = p.result(ctx)
 	}
-	if !stop() && ctx.Err() != nil {
-		err = context.Cause(ctx)
+	if s.out.err == nil {
+		s.out.err = s.complete()
 	}
-	s.out.err = err
-	if err != nil {
-		if e := &s.t.info.Early; e.Offered && e.Reason == EarlyNone {
-			e.Reason = EarlyBroke
-		}
-		s.c.setInfo(s.t.info)
+	if !s.stop() && ctx.Err() != nil {
+		s.out.err = context.Cause(ctx)
 	}
+	switch err := s.out.err; {
+	case err == nil:
+		return s.out
+	case errors.Is(err, errSilence):
+		reset(s.raw)
+	default:
+		s.raw.Close()
+	}
+	if e := &s.t.info.Early; e.Offered && e.Reason == EarlyNone {
+		e.Reason = EarlyBroke
+	}
+	s.c.setInfo(s.t.info)
+	return s.out
 }
 
 // exchange drives the engine until the handshake is complete.
-func (s *shaking) exchange() error {
+func (s *shaking) exchange(ctx context.Context) error {
 	engine := s.t.engine
 	if len(s.t.unsent) > 0 {
 		if _, err := s.raw.Write(s.t.unsent); err != nil {
@@ -70,9 +94,7 @@ func (s *shaking) exchange() error {
 	s.guard = s.c.given == nil && (s.t.early > 0 || s.out.synData != nil)
 	var out []byte
 	for {
-		ev, err := engine.Next(time.Now())
-		s.out.beforeHello = s.out.beforeHello && !heardServer(engine.State(), err)
-		s.out.accepted = engine.EarlyData() == handshake.EarlyAccepted
+		ev, err := s.next()
 		if err != nil {
 			s.raw.SetWriteDeadline(time.Now().Add(alertTimeout))
 			s.raw.Write(engine.AppendOutput(nil)) // the alert, if there is one
@@ -91,27 +113,70 @@ func (s *shaking) exchange() error {
 					return err
 				}
 			}
-			s.watch()
+			s.watch(ctx)
 			n, err := s.raw.Read(engine.Buffer())
 			engine.Advance(n)
-			if err != nil && n == 0 {
+			s.heard = s.heard || n > 0
+			switch {
+			case err == nil || n > 0:
+			case s.mayHedge() && errors.Is(err, os.ErrDeadlineExceeded):
+				s.openHedge(ctx)
+			default:
 				return s.readError(err)
 			}
 		}
 	}
 }
 
-// watch sets the watchdog before a Read: silence is when no byte comes. After the
-// ServerHello it takes it off.
-func (s *shaking) watch() {
-	switch {
-	case !s.guard:
-	case s.out.beforeHello:
-		s.raw.SetReadDeadline(time.Now().Add(min(max(silenceRTTs*s.t.info.RTT, silenceMin), silenceMax)))
-	default:
-		s.guard = false
-		s.raw.SetReadDeadline(time.Time{})
+// next asks the engine for an event. Of a pair only one gets beyond its
+// ServerHello.
+func (s *shaking) next() (handshake.Event, error) {
+	if p := s.pair; p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.chosen != nil && p.chosen != s {
+			return handshake.Event{}, errNotChosen
+		}
 	}
+	engine := s.t.engine
+	ev, err := engine.Next(time.Now())
+	s.out.beforeHello = s.out.beforeHello && !heardServer(engine.State(), err)
+	s.out.accepted = engine.EarlyData() == handshake.EarlyAccepted
+	if s.pair != nil && !s.out.beforeHello {
+		s.pair.choose(s)
+	}
+	return ev, err
+}
+
+// watch sets the watchdog before a Read: silence is when no byte comes. A hedge
+// comes before it, and while that is under way there is none. After
+// the ServerHello it is taken off.
+func (s *shaking) watch(ctx context.Context) {
+	var wait time.Duration
+	switch p := s.pair; {
+	case !s.guard:
+		return
+	case !s.out.beforeHello:
+		s.guard = false
+	case p != nil:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.failed {
+			wait = silence(s.t.info.RTT)
+		}
+	case s.mayHedge():
+		if s.patience == 0 {
+			s.patience = hedgeDelay(ctx, s.t.info.RTT, s.c.dialer.hosts.get(s.c.hostKey).slow)
+		}
+		wait = s.patience
+	default:
+		wait = silence(s.t.info.RTT)
+	}
+	if wait == 0 {
+		s.raw.SetReadDeadline(time.Time{})
+		return
+	}
+	s.raw.SetReadDeadline(time.Now().Add(wait))
 }
 
 // heardServer tells whether a ServerHello or HelloRetryRequest was valid. After
@@ -175,6 +240,7 @@ func (s *shaking) complete() error {
 		if !state.DidResume {
 			h.group = state.CurveID
 		}
+		h.noteSlow(s.slow, s.out.synData != nil && s.pair == nil)
 	})
 	c.mu.Lock()
 	c.exporter, c.state, c.info, c.first = engine.Exporter(), state, t.info, rest[n:]

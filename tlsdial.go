@@ -119,7 +119,9 @@ type Dialer struct {
 	buffers      sync.Pool // *[]byte for outgoing records
 	received     handshake.BufferPool
 
-	testRoom func(*room) // tests only: a path with a cookie
+	// Tests only.
+	testRoom  func(*room) // a path with a cookie
+	testAcked bool        // SYN data was acknowledged
 }
 
 const (
@@ -223,7 +225,7 @@ func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []by
 // does nothing. Timeout and the Conn's deadlines bind the dial.
 func (d *Dialer) DialDeferred(ctx context.Context, network, addr string) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, &Error{"dial", addr, context.Cause(ctx)}
+		return nil, &Error{Op: "dial", Addr: addr, Err: context.Cause(ctx)}
 	}
 	return d.newConn(ctx, network, addr)
 }
@@ -251,7 +253,7 @@ func (d *Dialer) Client(conn net.Conn, sessionKey string) *Conn {
 	if err != nil {
 		c.config = &tls.Config{}
 		c.begin(nil, 0)
-		c.settle(&Error{"handshake", addr, err})
+		c.settle(&Error{Op: "handshake", Addr: addr, Err: err})
 		return c
 	}
 	c.config = config
@@ -267,7 +269,7 @@ func (d *Dialer) newConn(ctx context.Context, network, addr string) (*Conn, erro
 	d.init()
 	config, err := clientConfig(d.config, network, addr)
 	if err != nil {
-		return nil, &Error{"dial", addr, err}
+		return nil, &Error{Op: "dial", Addr: addr, Err: err}
 	}
 	c := d.blank(context.WithoutCancel(ctx), network, addr)
 	c.config = config

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -46,8 +47,13 @@ type Client struct {
 	earlyLeft uint32 // plaintext bytes that early data may still have
 	helloLen  int
 
-	request *certificateRequest // the server asked for a certificate
-	info    connectionInfo
+	request   *certificateRequest  // the server asked for a certificate
+	settings  *applicationSettings // of the application protocol, or nil
+	ownLimit  int                  // of our record_size_limit; 0: none
+	delegated crypto.PublicKey     // of a delegated credential, or nil
+	info      connectionInfo
+
+	delegatedScheme tls.SignatureScheme // the one that goes with it
 }
 
 // connectionInfo is what is known of the connection so far.
@@ -102,6 +108,9 @@ func NewClient(cfg *Config) (*Client, error) {
 		return nil, errors.New("tls: the Builder made a ClientHello that does not offer TLS 1.3")
 	}
 	c := &Client{cfg: cfg, built: hello, base: view, keys: hello.Keys, hello: view}
+	if err := c.checkOffer(); err != nil {
+		return nil, err
+	}
 	c.state, c.allowCCS, c.messageLimit, c.pool = StateServerHello, true, cfg.MaxMessageLen, cfg.Buffers
 	if err := c.firstHello(); err != nil {
 		return nil, err
@@ -176,7 +185,7 @@ type step struct {
 }
 
 // handle dispatches a message. Its default arm is the only source of
-// FaultUnexpectedMessage.
+// FaultUnexpectedMessage, but for a CompressedCertificate that was not asked for.
 func (c *Client) handle(msg []byte, now time.Time) Fault {
 	body := cryptobyte.String(msg[messageHeaderLen:])
 	switch (step{c.state, messageType(msg[0])}) {
@@ -188,6 +197,8 @@ func (c *Client) handle(msg []byte, now time.Time) Fault {
 		return c.certificateRequest(msg, body)
 	case step{StateCertificateOrRequest, typeCertificate}, step{StateCertificate, typeCertificate}:
 		return c.certificate(msg, body, now)
+	case step{StateCertificateOrRequest, typeCompressed}, step{StateCertificate, typeCompressed}:
+		return c.compressedCertificate(msg, body, now)
 	case step{StateCertificateVerify, typeCertificateVerify}:
 		return c.certificateVerify(msg, body, now)
 	case step{StateFinished, typeFinished}:

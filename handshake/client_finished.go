@@ -66,11 +66,20 @@ func (c *Client) lastFlight() Fault {
 		}
 	}
 	var flight []byte
+	if c.settings != nil && c.status != EarlyAccepted {
+		extensions, err := c.settings.clientExtensions()
+		if err != nil {
+			return c.because(FaultInternal, err)
+		}
+		c.transcript.Write(extensions)
+		flight = extensions
+	}
 	if c.request != nil {
-		var fault Fault
-		if flight, fault = c.clientCertificate(); fault != 0 {
+		certificate, fault := c.clientCertificate()
+		if fault != 0 {
 			return fault
 		}
+		flight = append(flight, certificate...)
 	}
 	finished := marshalFinished(c.suite.finished(c.writer.secret, c.transcriptSum()))
 	c.transcript.Write(finished)

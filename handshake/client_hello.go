@@ -11,7 +11,7 @@ import (
 func (c *Client) firstHello() error {
 	session := c.cfg.Session
 	// Section 4.2.9: no pre_shared_key without psk_key_exchange_modes.
-	c.offered = session != nil && c.hello.offersSuite(session.CipherSuite) && c.hello.offers(extPSKModes)
+	c.offered = session != nil && c.hello.offersSuite(session.CipherSuite) && c.hello.offersPSKMode(pskModeDHE)
 	if c.cfg.RequirePSK && !c.offered {
 		return errors.New("tls: RequirePSK, but the hello cannot offer the session")
 	}
@@ -32,6 +32,8 @@ func (c *Client) firstHello() error {
 	c.out = appendPlaintext(c.out, recordHandshake, 0x0301, c.hello.message)
 	c.helloLen = len(c.out)
 	if c.status == EarlyOffered {
+		// RFC 8449, section 4: until the server says otherwise.
+		c.sendLimit = int(session.RecordLimit)
 		secret := c.early.clientTraffic(c.transcriptSum())
 		if fault := c.logSecret("CLIENT_EARLY_TRAFFIC_SECRET", secret); fault != 0 {
 			return c.cause
@@ -71,6 +73,8 @@ func (c *Client) offerEarlyData() bool {
 		c.reason = ReasonUnsupportedForSession
 	case session.ALPN != "" && !c.hello.offersALPN([]byte(session.ALPN)):
 		c.reason = ReasonALPNMismatch
+	case !c.keepsSettings(session):
+		c.reason = ReasonALPSMismatch
 	default:
 		c.status, c.earlyLeft = EarlyOffered, session.MaxEarlyData
 		return true

@@ -14,7 +14,7 @@ func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String) Fault {
 	if fault != 0 {
 		return fault
 	}
-	accepted := false
+	accepted, limited := false, false
 	for _, e := range exts {
 		if !c.hello.offers(e.typ) {
 			return FaultUnsolicitedExtension // section 4.2
@@ -34,15 +34,33 @@ func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String) Fault {
 				return FaultDecode
 			}
 			accepted = true
-		case extStatusRequest, extSignatureAlgorithms, extSignatureAlgorithmsCert, extSCT, extKeyShare, extPreSharedKey,
-			extPSKModes, extCookie, extSupportedVersions, extCertificateAuthorities, extPadding:
+		case extSupportedGroups: // section 4.2.7: a hint for later connections
+		case extRecordSizeLimit:
+			if fault := c.readRecordLimit(data); fault != 0 {
+				return fault
+			}
+			limited = true
+		case extALPS, extALPSOld:
+			if fault := c.readALPS(e.typ, e.data); fault != 0 {
+				return fault
+			}
+		case extECH:
+			if !isECHConfigList(data) {
+				return FaultDecode // RFC 9849, section 6.2.1: else ignored
+			}
+		default:
 			// Section 4.3.1: not in this message. Its alert would be
 			// illegal_parameter; BoringSSL, and its tests, do not tell an extension
 			// of another message from one that nobody asked for, and the connection
-			// ends in either case.
+			// ends in either case. GREASE is never answered (RFC 8701, section 4).
 			return FaultUnsolicitedExtension
 		}
-		// Others were asked for by the Builder and change nothing here.
+	}
+	if !limited {
+		c.sendLimit = 0 // section 4 of RFC 8449: that of the session does not hold any more
+	}
+	if fault := c.checkALPS(); fault != 0 {
+		return fault
 	}
 	if fault := c.decideEarlyData(accepted); fault != 0 {
 		return fault
@@ -82,6 +100,11 @@ func (c *Client) decideEarlyData(accepted bool) Fault {
 		return FaultEarlyDataSuiteMismatch
 	case c.info.alpn != c.cfg.Session.ALPN:
 		return FaultEarlyDataALPNMismatch
+	case c.settings != nil:
+		return FaultALPSWithEarlyData // draft-vvv-tls-alps, section 4.3: those of the session are carried on
+	}
+	if s := c.cfg.Session; s.HasApplicationSettings {
+		c.settings = &applicationSettings{ours: s.ApplicationSettings, theirs: s.PeerApplicationSettings}
 	}
 	c.status, c.reason = EarlyAccepted, ReasonAccepted
 	c.event = Event{Kind: EventEarlyAccepted, Reason: ReasonAccepted}
@@ -101,7 +124,7 @@ func (c *Client) certificateRequest(msg []byte, body cryptobyte.String) Fault {
 
 // certificate handles the server's Certificate (section 4.4.2).
 func (c *Client) certificate(msg []byte, body cryptobyte.String, now time.Time) Fault {
-	m, fault := parseCertificate(body, c.hello.offers(extStatusRequest), c.hello.offers(extSCT))
+	m, fault := parseCertificate(body, c.hello.offers)
 	if fault != 0 {
 		return fault
 	}
@@ -109,7 +132,7 @@ func (c *Client) certificate(msg []byte, body cryptobyte.String, now time.Time) 
 		return FaultNoCertificate // section 4.4.2.4
 	}
 	c.info.ocsp, c.info.scts = m.ocsp, m.scts
-	if fault := c.verifyServer(m.chain, now); fault != 0 {
+	if fault := c.verifyServer(m, now); fault != 0 {
 		return fault
 	}
 	c.transcript.Write(msg)
@@ -123,11 +146,17 @@ func (c *Client) certificateVerify(msg []byte, body cryptobyte.String, now time.
 	if fault != 0 {
 		return fault
 	}
-	if !c.hello.lists(extSignatureAlgorithms, uint16(scheme)) {
+	key := c.info.peer[0].PublicKey
+	switch {
+	case c.delegated != nil:
+		if scheme != c.delegatedScheme {
+			return FaultBadSignatureAlgorithm // RFC 9345, section 4.1.3, check 3
+		}
+		key = c.delegated
+	case !c.hello.lists(extSignatureAlgorithms, uint16(scheme)):
 		return FaultBadSignatureAlgorithm // section 4.4.3: one that was offered
 	}
-	fault = verifyTranscript(c.info.peer[0].PublicKey, scheme, []tls.SignatureScheme{scheme},
-		serverSignatureContext, c.transcriptSum(), signature)
+	fault = verifyTranscript(key, scheme, []tls.SignatureScheme{scheme}, serverSignatureContext, c.transcriptSum(), signature)
 	if fault != 0 {
 		return fault
 	}

@@ -105,6 +105,14 @@ func (c *Client) helloRetryRequest(msg []byte, h *serverHello, now time.Time) Fa
 				return fault
 			}
 			edit.share = &share
+		case extECH:
+			// RFC 9849, section 6.1.4: it would confirm what only GREASE asked for.
+			if !c.hello.offers(extECH) {
+				return FaultUnsolicitedExtension
+			}
+			if len(data) != 8 {
+				return FaultDecode
+			}
 		default:
 			return FaultUnsolicitedExtension // section 4.2
 		}

@@ -81,6 +81,13 @@ const (
 	FaultInternal                         // a fault of ours, or of the random source
 	FaultCertificateCallback              // server: GetCertificate failed
 	FaultBinderCount                      // server: not as many PSK binders as identities (section 4.2.11)
+	FaultBadCompressionAlgorithm          // CompressedCertificate: an algorithm that was not offered (RFC 8879, section 4)
+	FaultUncompressedTooLarge             // CompressedCertificate: it would expand above the budget (RFC 8879, section 5)
+	FaultDecompression                    // CompressedCertificate: it does not expand to what it declares (RFC 8879, section 4)
+	FaultBadRecordSizeLimit               // record_size_limit below 64, or above what a record can have (RFC 8449, section 4)
+	FaultBadDelegatedCredential           // a delegated credential that is not valid (RFC 9345, section 4.1.3)
+	FaultBadALPS                          // application settings for a protocol that has none here (draft-vvv-tls-alps, section 3)
+	FaultALPSWithEarlyData                // application settings where early data carries them on (draft-vvv-tls-alps, section 4.3)
 	faultCount
 )
 
@@ -185,4 +192,11 @@ var faultTable = [faultCount]struct {
 	FaultInternal:                  {AlertInternalError, "internal error"},
 	FaultCertificateCallback:       {AlertInternalError, "GetCertificate failed"},
 	FaultBinderCount:               {AlertIllegalParameter, "not as many PSK binders as identities"},
+	FaultBadCompressionAlgorithm:   {AlertIllegalParameter, "a certificate compression was selected that was not offered"},
+	FaultUncompressedTooLarge:      {AlertBadCertificate, "the compressed certificate is too large"},
+	FaultDecompression:             {AlertBadCertificate, "the compressed certificate does not expand"},
+	FaultBadRecordSizeLimit:        {AlertIllegalParameter, "bad record_size_limit"},
+	FaultBadDelegatedCredential:    {AlertIllegalParameter, "bad delegated credential"},
+	FaultBadALPS:                   {AlertIllegalParameter, "application settings for a protocol without any"},
+	FaultALPSWithEarlyData:         {AlertIllegalParameter, "application settings with early data"},
 }

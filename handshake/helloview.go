@@ -102,6 +102,13 @@ func (v *helloView) sharesGroup(id tls.CurveID) bool {
 	return false
 }
 
+// offersPSKMode tells whether psk_key_exchange_modes lists the mode.
+func (v *helloView) offersPSKMode(mode byte) bool {
+	data, _ := v.extension(extPSKModes)
+	var list cryptobyte.String
+	return data.ReadUint8LengthPrefixed(&list) && bytes.IndexByte(list, mode) >= 0
+}
+
 // offersALPN tells whether the protocol is listed.
 func (v *helloView) offersALPN(proto []byte) bool {
 	data, _ := v.extension(extALPN)

@@ -19,6 +19,9 @@ type link struct {
 	used   budgets
 	// messageLimit bounds a handshake message; 0 means maxMessageLen.
 	messageLimit int
+	// sendLimit bounds the content of a protected record; 0 means maxPlaintext.
+	// receiveLimit is what a reader's limit will be.
+	sendLimit, receiveLimit int
 
 	allowCCS  bool // compatibility change_cipher_spec may come now (section D.4)
 	sawRecord bool
@@ -204,6 +207,14 @@ func (l *link) compatibilityCCS(body []byte) Fault {
 	return 0
 }
 
+// limit is how long a handshake message may be, without its header.
+func (l *link) limit() int {
+	if l.messageLimit > 0 {
+		return l.messageLimit
+	}
+	return maxMessageLen
+}
+
 // message returns the next whole handshake message, header included, as far as
 // it is there already; what record gave goes in through addHandshake. The
 // message is valid until the next addHandshake.
@@ -213,11 +224,7 @@ func (l *link) message() (msg []byte, ok bool, fault Fault) {
 		return nil, false, 0
 	}
 	n := messageHeaderLen + (int(pending[1])<<16 | int(pending[2])<<8 | int(pending[3]))
-	limit := maxMessageLen
-	if l.messageLimit > 0 {
-		limit = l.messageLimit
-	}
-	if n-messageHeaderLen > limit {
+	if n-messageHeaderLen > l.limit() {
 		return nil, false, FaultMessageTooLarge
 	}
 	if len(pending) < n {
@@ -248,6 +255,9 @@ func (l *link) setReader(p *protector) Fault {
 	}
 	l.reader.clear()
 	l.reader = p
+	if p != nil {
+		p.limit = l.receiveLimit
+	}
 	return 0
 }
 
@@ -264,7 +274,7 @@ func (l *link) send(typ recordType, data []byte) {
 		return
 	}
 	for {
-		n := min(len(data), maxPlaintext)
+		n := min(len(data), maxContent(l.sendLimit))
 		l.out = l.writer.seal(l.out, typ, data[:n], 0)
 		if data = data[n:]; len(data) == 0 {
 			return

@@ -101,7 +101,7 @@ func parseCertificateRequest(body cryptobyte.String) (*certificateRequest, Fault
 		case extSCT:
 			r.sct = true
 		case extServerName, extSupportedGroups, extALPN, extKeyShare, extPreSharedKey, extPSKModes, extEarlyData,
-			extCookie, extSupportedVersions, extPadding:
+			extCookie, extSupportedVersions, extPadding, extRecordSizeLimit, extALPS, extALPSOld, extECH:
 			return nil, FaultForbiddenExtension // section 4.2
 		default:
 			continue
@@ -148,14 +148,15 @@ func readAuthorities(s *cryptobyte.String) (authorities [][]byte, ok bool) {
 // certificateMessage is a Certificate (section 4.4.2). Of the extensions it
 // has those of the leaf, which are copies; chain aliases the message.
 type certificateMessage struct {
-	chain [][]byte // DER
-	ocsp  []byte
-	scts  [][]byte
+	chain     [][]byte // DER
+	ocsp      []byte
+	scts      [][]byte
+	delegated *delegatedCredential // aliases the message
 }
 
-// parseCertificate reads a Certificate whose entries may have a status_request
-// or signed_certificate_timestamp extension only if that was asked for.
-func parseCertificate(body cryptobyte.String, ocsp, sct bool) (m certificateMessage, fault Fault) {
+// parseCertificate reads a Certificate whose entries may have an extension
+// only if it was asked for.
+func parseCertificate(body cryptobyte.String, asked func(extension uint16) bool) (m certificateMessage, fault Fault) {
 	var context, list cryptobyte.String
 	if !body.ReadUint8LengthPrefixed(&context) || !context.Empty() ||
 		!body.ReadUint24LengthPrefixed(&list) || !body.Empty() {
@@ -175,7 +176,9 @@ func parseCertificate(body cryptobyte.String, ocsp, sct bool) (m certificateMess
 		for _, e := range exts {
 			data := cryptobyte.String(e.data)
 			switch {
-			case e.typ == extStatusRequest && ocsp:
+			case !asked(e.typ):
+				return m, FaultUnsolicitedExtension // section 4.4.2
+			case e.typ == extStatusRequest:
 				response, ok := readOCSP(&data)
 				if !ok {
 					return m, FaultDecode
@@ -183,7 +186,7 @@ func parseCertificate(body cryptobyte.String, ocsp, sct bool) (m certificateMess
 				if leaf {
 					m.ocsp = append([]byte(nil), response...)
 				}
-			case e.typ == extSCT && sct:
+			case e.typ == extSCT:
 				scts, ok := readSCTs(&data)
 				if !ok {
 					return m, FaultDecode
@@ -191,8 +194,17 @@ func parseCertificate(body cryptobyte.String, ocsp, sct bool) (m certificateMess
 				if leaf {
 					m.scts = scts
 				}
+			case e.typ == extDelegatedCredential:
+				// RFC 9345, section 4.1.1: only that of the leaf is looked at.
+				d, ok := parseDelegatedCredential(data)
+				if !ok {
+					return m, FaultDecode
+				}
+				if leaf {
+					m.delegated = d
+				}
 			default:
-				return m, FaultUnsolicitedExtension // section 4.4.2
+				return m, FaultUnsolicitedExtension // not in this message; GREASE never is (RFC 8701, section 4)
 			}
 		}
 	}

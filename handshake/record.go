@@ -42,6 +42,7 @@ type protector struct {
 	iv     [12]byte
 	nonce  [12]byte
 	seq    uint64
+	limit  int // of what a record that is opened has inside; 0: what TLS allows
 }
 
 func newProtector(s *suite, secret []byte) (*protector, error) {
@@ -104,8 +105,8 @@ func (p *protector) open(header, body []byte) (recordType, []byte, Fault) {
 		p.seq-- // so that a server can skip what it has no key for (section 4.2.10)
 		return 0, nil, FaultBadRecordMAC
 	}
-	if len(data) > maxPlaintext+1 {
-		return 0, nil, FaultRecordOverflow // section 5.4: padding counts
+	if len(data) > maxPlaintext+1 || p.limit > 0 && len(data) > p.limit {
+		return 0, nil, FaultRecordOverflow // section 5.4, and RFC 8449, section 4: padding counts
 	}
 	for i := len(data) - 1; i >= 0; i-- {
 		if data[i] != 0 {

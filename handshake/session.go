@@ -42,6 +42,12 @@ type Session struct {
 	AuthenticatedAt   time.Time   // when the server last proved itself by its certificate
 	HybridAt          time.Time   // when a handshake last used a hybrid group; zero: never
 	ClientCertificate []byte      // SHA-256 over the DER chain that was really sent; nil: none
+
+	// RecordLimit is how much content the server takes in a record, in bytes; 0: as much as TLS allows (RFC 8449).
+	RecordLimit uint16
+	// What both sides sent by application_settings (ALPS), if they did.
+	HasApplicationSettings                       bool
+	ApplicationSettings, PeerApplicationSettings []byte
 }
 
 // String and GoString keep the secret out of logs.
@@ -58,7 +64,11 @@ func (s *Session) usable() bool {
 // have 64 KiB together.
 const maxTicketLen = 32 << 10
 
-const sessionFormat = 1
+// The formats: a long one ends with what only some hellos bring about.
+const (
+	sessionFormat     = 1
+	sessionFormatLong = 2
+)
 
 var errBadSession = errors.New("tls: malformed session")
 
@@ -97,7 +107,12 @@ func (s *Session) MarshalBinary() ([]byte, error) {
 	}
 
 	var b cryptobyte.Builder
-	b.AddUint8(sessionFormat)
+	long := s.HasApplicationSettings || s.RecordLimit != 0
+	if long {
+		b.AddUint8(sessionFormatLong)
+	} else {
+		b.AddUint8(sessionFormat)
+	}
 	b.AddUint16(s.CipherSuite)
 	addBytes8(&b, s.Secret)
 	addBytes16(&b, s.Ticket)
@@ -128,6 +143,9 @@ func (s *Session) MarshalBinary() ([]byte, error) {
 		return nil, err
 	}
 	addBytes16(&b, chainList)
+	if long {
+		s.addLong(&b)
+	}
 	return b.Bytes()
 }
 
@@ -147,7 +165,7 @@ func (c *CertificateCache) ParseSession(data []byte) (*Session, error) {
 	var lifetime uint64
 	var group uint16
 	var alpn, name, scts, certList, chains cryptobyte.String
-	if !in.ReadUint8(&format) || format != sessionFormat ||
+	if !in.ReadUint8(&format) || format != sessionFormat && format != sessionFormatLong ||
 		!in.ReadUint16(&s.CipherSuite) || !readBytes8(&in, &s.Secret) || !readBytes16(&in, &s.Ticket) ||
 		!in.ReadUint64(&lifetime) || lifetime > uint64(MaxSessionLifetime/time.Second) ||
 		!in.ReadUint32(&s.AgeAdd) || !in.ReadUint32(&s.MaxEarlyData) || !readTime(&in, &s.ReceivedAt) ||
@@ -155,7 +173,10 @@ func (c *CertificateCache) ParseSession(data []byte) (*Session, error) {
 		!readTime(&in, &s.AuthenticatedAt) || !readTime(&in, &s.HybridAt) || !readBytes8(&in, &s.ClientCertificate) ||
 		!readBytes24(&in, &s.OCSPResponse) || !in.ReadUint24LengthPrefixed(&scts) ||
 		!in.ReadUint24LengthPrefixed(&certList) || !in.ReadUint8(&peers) ||
-		!in.ReadUint16LengthPrefixed(&chains) || !in.Empty() || !s.usable() {
+		!in.ReadUint16LengthPrefixed(&chains) {
+		return nil, errBadSession
+	}
+	if format == sessionFormatLong && !s.readLong(&in) || !in.Empty() || !s.usable() {
 		return nil, errBadSession
 	}
 	s.Lifetime = time.Duration(lifetime) * time.Second
@@ -198,6 +219,26 @@ func (c *CertificateCache) ParseSession(data []byte) (*Session, error) {
 		s.VerifiedChains = append(s.VerifiedChains, chain)
 	}
 	return s, nil
+}
+
+// addLong adds the end of the long format.
+func (s *Session) addLong(b *cryptobyte.Builder) {
+	b.AddUint16(s.RecordLimit)
+	if s.HasApplicationSettings {
+		addBytes16(b, s.ApplicationSettings)
+		addBytes16(b, s.PeerApplicationSettings)
+	}
+}
+
+func (s *Session) readLong(in *cryptobyte.String) bool {
+	if !in.ReadUint16(&s.RecordLimit) {
+		return false
+	}
+	if in.Empty() {
+		return s.RecordLimit != 0 // else it would be in the other format
+	}
+	s.HasApplicationSettings = true
+	return readBytes16(in, &s.ApplicationSettings) && readBytes16(in, &s.PeerApplicationSettings)
 }
 
 // addTime adds milliseconds since 1970; 0 is the zero time.

@@ -15,7 +15,7 @@ var errSplit = errors.New("tls: the engine was split: use its Sealer and Opener"
 // tickets makes sessions of NewSessionTicket; nil refuses the message.
 func (l *link) split(tickets *resumption) (*Sealer, *Opener) {
 	updates := new(keyUpdates)
-	s := &Sealer{writer: l.writer, updates: updates}
+	s := &Sealer{writer: l.writer, updates: updates, limit: maxContent(l.sendLimit)}
 	o := &Opener{link: *l, updates: updates, tickets: tickets}
 	o.writer, o.out, o.silent, o.allowCCS, o.skipEarly = nil, nil, true, false, 0
 	*l = link{state: l.state, err: errSplit, out: l.out, silent: true}
@@ -36,17 +36,19 @@ type Sealer struct {
 	writer  *protector
 	updates *keyUpdates
 	closed  bool
+	limit   int // of a record's content: 16 KiB, or less if the peer wants that
 }
 
-// Seal appends p as application data, one record for each 16 KiB. KeyUpdates
+// Seal appends p as application data, one record for each 16 KiB, or for less if the peer
+// wants that (RFC 8449). KeyUpdates
 // that are due go before: one that answers the peer's requests, however many
 // they were, and one before a key protects more than it may (RFC 8446, sections
 // 4.6.3 and 5.5).
 func (s *Sealer) Seal(dst, p []byte) []byte {
-	records := (len(p) + maxPlaintext - 1) / maxPlaintext
+	records := (len(p) + s.limit - 1) / s.limit
 	dst = slices.Grow(dst, len(p)+records*recordOverhead)
 	for len(p) > 0 {
-		n := min(len(p), maxPlaintext)
+		n := min(len(p), s.limit)
 		dst = s.SealRecord(dst, p[:n], 0)
 		p = p[n:]
 	}
@@ -55,17 +57,17 @@ func (s *Sealer) Seal(dst, p []byte) []byte {
 
 // SealRecord appends p as one record of application data with pad bytes of
 // padding (RFC 8446, section 5.4), or with fewer if the record is full. An
-// empty p gives a record without content. A p above 16 KiB takes more records,
+// empty p gives a record without content. A p above what a record takes gives more of them,
 // of which the last is padded.
 func (s *Sealer) SealRecord(dst, p []byte, pad int) []byte {
-	if len(p) > maxPlaintext {
-		dst = s.Seal(dst, p[:len(p)-maxPlaintext])
-		p = p[len(p)-maxPlaintext:]
+	if len(p) > s.limit {
+		dst = s.Seal(dst, p[:len(p)-s.limit])
+		p = p[len(p)-s.limit:]
 	}
 	if !s.closed && s.updates.owed.Load() {
 		dst = s.KeyUpdate(dst, false)
 	}
-	return s.seal(dst, recordApplication, p, min(max(pad, 0), maxPlaintext-len(p)))
+	return s.seal(dst, recordApplication, p, min(max(pad, 0), s.limit-len(p)))
 }
 
 // KeyUpdate appends a KeyUpdate and goes on to the next key; request asks the

@@ -28,6 +28,12 @@ func (c *Client) newResumption(secret []byte, now time.Time) *resumption {
 		AuthenticatedAt:             c.info.authenticatedAt,
 		ClientCertificate:           c.info.clientSum,
 	}}
+	if c.sendLimit < maxPlaintext {
+		r.template.RecordLimit = uint16(c.sendLimit)
+	}
+	if s := c.settings; s != nil {
+		r.template.HasApplicationSettings, r.template.ApplicationSettings, r.template.PeerApplicationSettings = true, s.ours, s.theirs
+	}
 	if c.info.resumed {
 		r.template.Group, r.template.HybridAt = c.cfg.Session.Group, c.cfg.Session.HybridAt
 	}

@@ -13,9 +13,9 @@ import (
 const maxRSABits = 8192
 
 // verifyServer parses the server's chain and verifies it as crypto/tls does.
-func (c *Client) verifyServer(chain [][]byte, now time.Time) Fault {
-	certs := make([]*x509.Certificate, len(chain))
-	for i, der := range chain {
+func (c *Client) verifyServer(m certificateMessage, now time.Time) Fault {
+	certs := make([]*x509.Certificate, len(m.chain))
+	for i, der := range m.chain {
 		cert, err := c.cfg.CertificateCache.parse(der)
 		if err != nil {
 			return c.because(FaultDecode, err)
@@ -46,6 +46,11 @@ func (c *Client) verifyServer(chain [][]byte, now time.Time) Fault {
 		c.info.chains = verified
 	}
 	c.info.peer = certs
+	if m.delegated != nil {
+		if fault := c.delegate(m.delegated, now); fault != 0 {
+			return fault
+		}
+	}
 	if verify := c.cfg.VerifyPeerCertificate; verify != nil {
 		raw := make([][]byte, len(certs)) // the caller may keep it: not the receive buffer
 		for i, cert := range certs {

@@ -58,12 +58,27 @@ func (c *connection) checkHandshake() error {
 	if err := c.checkEarlyData(); err != nil {
 		return err
 	}
+	if c.client != nil {
+		if err := c.checkSettings(); err != nil {
+			return err
+		}
+	}
 	if c.server != nil {
 		if err := c.checkServer(&state); err != nil {
 			return err
 		}
 	}
 	return o.checkState(&state)
+}
+
+// checkSettings checks the application settings of the server.
+func (c *connection) checkSettings() error {
+	want := c.options().ExpectPeerApplicationSettings
+	settings, ok := c.client.PeerApplicationSettings()
+	if ok != (len(want) > 0) || ok && string(settings) != want[len(want)-1] {
+		return wrong("application settings %v %q, expected %q", ok, settings, want)
+	}
+	return nil
 }
 
 // checkEarlyData makes the shim the judge of early data: the runner does not
@@ -104,6 +119,8 @@ func reasonName(r handshake.EarlyReason) string {
 		return "alpn_mismatch"
 	case handshake.ReasonTicketAgeSkew:
 		return "ticket_age_skew"
+	case handshake.ReasonALPSMismatch:
+		return "alps_mismatch"
 	}
 	return "unknown"
 }

@@ -101,6 +101,8 @@ func setField(field reflect.Value, args []string) (used int, err error) {
 	switch value := args[0]; field.Type() {
 	case reflect.TypeFor[string]():
 		field.SetString(value)
+	case reflect.TypeFor[[]string]():
+		field.Set(reflect.Append(field, reflect.ValueOf(value)))
 	case reflect.TypeFor[base64]():
 		var data []byte
 		data, err = encoding.StdEncoding.DecodeString(value)

@@ -44,22 +44,31 @@ type options struct {
 	EnableSCTs                bool     `flag:"enable-signed-cert-timestamps"`
 	EnableEarlyData           bool     `flag:"enable-early-data"`
 	MaxCertList               int      `flag:"max-cert-list"`
-	SelectALPN                string   `flag:"select-alpn"`
-	DeclineALPN               bool     `flag:"decline-alpn"`
-	RejectALPN                bool     `flag:"reject-alpn"`
-	ServerPreference          bool     `flag:"server-preference"`
-	NoTicket                  bool     `flag:"no-ticket"`
-	ClientCAList              string   `flag:"use-client-ca-list"`
-	RequireAnyClientCert      bool     `flag:"require-any-client-certificate"`
-	VerifyPeer                bool     `flag:"verify-peer"`
-	VerifyFail                bool     `flag:"verify-fail"`
-	ReverifyOnResume          bool     `flag:"reverify-on-resume"`
-	UseCustomVerifyCallback   bool     `flag:"use-custom-verify-callback"`
-	UseOCSPCallback           bool     `flag:"use-ocsp-callback"`
-	FailOCSPCallback          bool     `flag:"fail-ocsp-callback"`
-	FailCertCallback          bool     `flag:"fail-cert-callback"`
-	credential                         // -cert-file and the like, before any -new-x509-credential
-	credentials               []credential
+
+	// Only Builders of other hellos than the engine's own have these.
+	EnableGREASE               bool     `flag:"enable-grease"`
+	EnableECHGREASE            bool     `flag:"enable-ech-grease"`
+	PermuteExtensions          bool     `flag:"permute-extensions"`
+	InstallCertCompressionAlgs bool     `flag:"install-cert-compression-algs"`
+	ApplicationSettings        []string `flag:"application-settings"` // protocol, comma, settings
+	ALPSUseNewCodepoint        int      `flag:"alps-use-new-codepoint"`
+
+	SelectALPN              string `flag:"select-alpn"`
+	DeclineALPN             bool   `flag:"decline-alpn"`
+	RejectALPN              bool   `flag:"reject-alpn"`
+	ServerPreference        bool   `flag:"server-preference"`
+	NoTicket                bool   `flag:"no-ticket"`
+	ClientCAList            string `flag:"use-client-ca-list"`
+	RequireAnyClientCert    bool   `flag:"require-any-client-certificate"`
+	VerifyPeer              bool   `flag:"verify-peer"`
+	VerifyFail              bool   `flag:"verify-fail"`
+	ReverifyOnResume        bool   `flag:"reverify-on-resume"`
+	UseCustomVerifyCallback bool   `flag:"use-custom-verify-callback"`
+	UseOCSPCallback         bool   `flag:"use-ocsp-callback"`
+	FailOCSPCallback        bool   `flag:"fail-ocsp-callback"`
+	FailCertCallback        bool   `flag:"fail-cert-callback"`
+	credential                     // -cert-file and the like, before any -new-x509-credential
+	credentials             []credential
 
 	// What it must find.
 	ExpectVersion                 uint16   `flag:"expect-version"`
@@ -88,6 +97,7 @@ type options struct {
 	ExpectRejectEarlyData         bool     `flag:"expect-reject-early-data"`
 	ExpectNoOfferEarlyData        bool     `flag:"expect-no-offer-early-data"`
 	ExpectEarlyDataReason         string   `flag:"expect-early-data-reason"`
+	ExpectPeerApplicationSettings []string `flag:"expect-peer-application-settings"` // none: there are none
 
 	ignored
 }
@@ -107,7 +117,8 @@ type ignored struct {
 	NoLegacyServerConnect      bool   `flag:"no-legacy-server-connect"`
 	RenegotiateFreely          bool   `flag:"renegotiate-freely"`
 	SelectNextProto            string `flag:"select-next-proto"`
-	ExpectNoSessionID          bool   `flag:"expect-no-session-id"` // a cache of sessions is not there
+	ExpectNoSessionID          bool   `flag:"expect-no-session-id"`        // a cache of sessions is not there
+	ExpectNoECHNameOverride    bool   `flag:"expect-no-ech-name-override"` // names come from encrypted ClientHellos only
 }
 
 // credential is a certificate chain with its key, as the flags describe it.

@@ -94,7 +94,15 @@ func faultTokens(f handshake.Fault) []string {
 		return []string{"CIPHER_MISMATCH_ON_EARLY_DATA"}
 	case handshake.FaultEarlyDataALPNMismatch:
 		return []string{"ALPN_MISMATCH_ON_EARLY_DATA"}
-	case handshake.FaultBadALPN:
+	case handshake.FaultBadCompressionAlgorithm:
+		return []string{"UNKNOWN_CERT_COMPRESSION_ALG"}
+	case handshake.FaultDecompression:
+		return []string{"CERT_DECOMPRESSION_FAILED"}
+	case handshake.FaultUncompressedTooLarge:
+		return []string{"UNCOMPRESSED_CERT_TOO_LARGE"}
+	case handshake.FaultALPSWithEarlyData:
+		return []string{"UNEXPECTED_EXTENSION_ON_EARLY_DATA"}
+	case handshake.FaultBadALPN, handshake.FaultBadALPS:
 		return []string{"INVALID_ALPN_PROTOCOL"}
 	case handshake.FaultNoCertificate, handshake.FaultClientCertificateRequired:
 		return []string{"PEER_DID_NOT_RETURN_A_CERTIFICATE"}

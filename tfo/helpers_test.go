@@ -25,6 +25,11 @@ func sink(t *testing.T, network, address string) (string, <-chan accepted) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	return l.Addr().String(), drain(t, l)
+}
+
+// drain reads every connection to l to its end.
+func drain(t *testing.T, l net.Listener) <-chan accepted {
 	got := make(chan accepted, 16)
 	go func() {
 		for {
@@ -43,7 +48,7 @@ func sink(t *testing.T, network, address string) (string, <-chan accepted) {
 			}()
 		}
 	}()
-	return l.Addr().String(), got
+	return got
 }
 
 func readAll(conn net.Conn) []byte {

@@ -51,6 +51,7 @@ const (
 	ReasonPlainWay                       // a plain attempt won
 	ReasonUnknown                        // the system does not say
 	ReasonAvoided                        // the Memory says that it did harm there
+	ReasonMultipath                      // an adopted listener uses Multipath TCP, which stalls with it
 )
 
 var reasons = [...]string{
@@ -66,6 +67,7 @@ var reasons = [...]string{
 	ReasonPlainWay:         "plain attempt won",
 	ReasonUnknown:          "unknown",
 	ReasonAvoided:          "avoided",
+	ReasonMultipath:        "multipath tcp",
 }
 
 func (r Reason) String() string {

@@ -46,10 +46,7 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (*L
 	default:
 		return nil, &net.OpError{Op: "listen", Net: network, Err: net.UnknownNetworkError(network)}
 	}
-	pending := lc.Pending
-	if pending <= 0 {
-		pending = defaultPending
-	}
+	pending := lc.pending()
 	config := lc.NetListenConfig
 	config.SetMultipathTCP(false)
 	l := new(Listener)

@@ -230,55 +230,21 @@ func TestOtherSystemsLocalAddr(t *testing.T) {
 func TestOtherSystemsSocketOptions(t *testing.T) {
 	otherSystems(t, func(t *testing.T, s otherSystem) {
 		address, got := sink(t, "tcp4", fresh4()+":0")
-		hook := func(_, _ string, c syscall.RawConn) error {
-			return control(c, func(fd uintptr) error {
-				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-				unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 7})
-				return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 77)
-			})
-		}
-		options := func(conn *net.TCPConn) (values [7]int) {
-			for i, o := range [5][2]int{
-				{unix.SOL_SOCKET, unix.SO_KEEPALIVE}, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE}, {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL},
-				{unix.IPPROTO_TCP, unix.TCP_KEEPCNT}, {unix.IPPROTO_TCP, unix.TCP_NODELAY},
-			} {
-				values[i] = option(t, conn, o[0], o[1])
-			}
-			c, err := conn.SyscallConn()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := control(c, func(fd uintptr) error {
-				linger, err := unix.GetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER)
-				if err == nil {
-					values[5], values[6] = int(linger.Onoff), int(linger.Linger)
-				}
-				return err
-			}); err != nil {
-				t.Error(err)
-			}
-			conn.Close()
-			<-got
-			return values
-		}
-		for i, nd := range []net.Dialer{
-			{}, {KeepAlive: -1}, {KeepAlive: time.Minute}, {Control: hook}, {Control: hook, KeepAlive: -1},
-			{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 6 * time.Second, Count: 3}},
-			{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: -1, Interval: -1, Count: -1}},
-			{Control: hook, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: -1, Count: 4}},
-		} {
+		for i, nd := range dialersWithOptions() {
 			plain, err := nd.Dial("tcp", address)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := options(plain.(*net.TCPConn))
+			want := socketOptions(t, plain.(*net.TCPConn))
+			<-closing(plain, got)
 			conn, _, err := s.dial(t.Context(), address, nd, flight([]byte("x"), nil))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if have := options(conn); have != want {
+			if have := socketOptions(t, conn); have != want {
 				t.Errorf("%d: %v, want %v", i, have, want)
 			}
+			<-closing(conn, got)
 		}
 	})
 }

@@ -75,6 +75,22 @@ func (s *Session) expiry() time.Time {
 	return ticket
 }
 
+// Lifetime is how long the server may take the ticket, from when it came; 7 days at most. 0 for a zero Session.
+func (s *Session) Lifetime() time.Duration {
+	if s.hs == nil {
+		return 0
+	}
+	return min(s.hs.Lifetime, maxSessionAge)
+}
+
+// MaxEarlyData is how many bytes of early data the ticket allows (RFC 8446, section 4.2.10); 0: none, or a zero Session.
+func (s *Session) MaxEarlyData() uint32 {
+	if s.hs == nil {
+		return 0
+	}
+	return s.hs.MaxEarlyData
+}
+
 // MarshalBinary encodes the session, secrets included, for [ParseSession].
 func (s *Session) MarshalBinary() ([]byte, error) {
 	if s.hs == nil {

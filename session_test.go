@@ -101,6 +101,21 @@ func TestSessionExpiry(t *testing.T) {
 	}
 }
 
+// TestSessionLimits: what a server said of its ticket, within what is allowed.
+func TestSessionLimits(t *testing.T) {
+	s := testSession(t, "ticket", stamp{wall: testEpoch})
+	s.hs.Lifetime, s.hs.MaxEarlyData = time.Hour, 16384
+	if s.Lifetime() != time.Hour || s.MaxEarlyData() != 16384 {
+		t.Errorf("%v, %d bytes", s.Lifetime(), s.MaxEarlyData())
+	}
+	if s.hs.Lifetime = 30 * 24 * time.Hour; s.Lifetime() != maxSessionAge {
+		t.Errorf("%v, want at most 7 days", s.Lifetime())
+	}
+	if zero := new(Session); zero.Lifetime() != 0 || zero.MaxEarlyData() != 0 {
+		t.Errorf("a zero Session: %v, %d bytes", zero.Lifetime(), zero.MaxEarlyData())
+	}
+}
+
 func TestSessionEncoding(t *testing.T) {
 	for _, received := range []stamp{at(time.Millisecond), {wall: testEpoch}} {
 		s := testSession(t, "ticket", received)

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Memory remembers where Fast Open did harm, so that dials set out plainly there for a while. The zero value is ready. It is safe for
-// concurrent use, may be shared between Dialers, and must not be copied after first use.
+// Memory remembers where Fast Open did harm, so that dials set out plainly there for a while. The zero value is ready, and is forgotten with the process;
+// OpenMemory returns one that is not. It is safe for concurrent use, may be shared between Dialers, and must not be copied after first use.
+// Snapshot and String show what it holds: at most 1024 destinations and networks, of which the one that was not needed for longest makes room.
 //
 // Harm is a SYN with a Fast Open option or data that had to be sent again, that had no answer while a plain SYN to the same address had one, that was
 // answered by an error while a plain SYN was answered by a connection, or a connection that stalled (see Stalled).
@@ -23,10 +24,21 @@ import (
 //
 // A stall comes after a SYN-ACK, so such success does not clear one. It is cleared by a success after the back-off and as much time again.
 //
-// Others, for comparison: Apple counts per network, two losses, and begins at 60 minutes, which double; the time that Fast Open worked is subtracted, which is not done
-// here. Firefox needed five failures in a row, and then kept it off until its restart. FreeBSD pauses a path for 15 minutes after one
-// failure. Linux remembers nothing per destination. The steps here begin low because a single loss that was chance counts too, and because finding out that all is well
-// again costs little.
+// # Others, for comparison
+//
+//   - Apple, XNU (bsd/netinet/tcp_cache.c): per network; two losses or resets of a SYN with data or an option (TFO_MAX_COOKIE_LOSS), one sign of a
+//     middlebox; 60 minutes, doubled each time up to 65536 minutes (net.inet.tcp.ecn_timeout, backoff_maximum), less the time for which it worked. A success clears
+//     the counts.
+//   - Firefox until version 86 (network.tcp.tcp_fastopen_consecutive_failure_limit, removed by bug 1689604): five failures in a row, then never again until the
+//     restart; a plain connection joined after 250 ms. A host that had failed was dialled plainly.
+//   - FreeBSD (sys/netinet/tcp_fastopen.c, net.inet.tcp.fastopen.path_disable_time): per client address, server address and port; one failure; 900
+//     seconds.
+//   - Linux (net/ipv4/tcp_fastopen.c, tcp_metrics.c): nothing per destination. net.ipv4.tcp_fastopen_blackhole_timeout_sec, by default 0, pauses it for
+//     everything, and doubles 6 times.
+//   - Chromium, while it had it (net/socket/tcp_socket_posix.cc): one failure; off until the restart.
+//
+// The steps here begin low because a single loss that was chance counts too, and because finding out that all is well again costs little: at most the time after which
+// a plain attempt joins. Time for which it worked is not subtracted.
 //
 // Times are those of the wall clock when a Memory is stored, and clamped when it is read: no stored back-off lasts longer than 24 hours.
 type Memory struct {
@@ -35,6 +47,9 @@ type Memory struct {
 	uses    uint64
 	clock   func() time.Time // nil: time.Now
 	surveys surveys          // has a lock of its own
+
+	file   string     // see OpenMemory; "" if there is none
+	saving sync.Mutex // taken before mu
 }
 
 const (
@@ -162,7 +177,11 @@ func (m *Memory) failed(a *Attempt, why Failure) {
 	if m == nil || a.moved {
 		return
 	}
-	for _, b := range m.noteFailure(a, why) {
+	begun := m.noteFailure(a, why)
+	if len(begun) > 0 {
+		m.Save() // the caller's to ask for its error
+	}
+	for _, b := range begun {
 		a.trace.backOffStart(b)
 	}
 }
@@ -208,7 +227,11 @@ func (m *Memory) worked(a *Attempt) {
 	if m == nil || a.moved {
 		return
 	}
-	for _, b := range m.noteSuccess(a) {
+	cleared := m.noteSuccess(a)
+	if len(cleared) > 0 {
+		m.Save()
+	}
+	for _, b := range cleared {
 		a.trace.backOffCleared(b)
 	}
 }

@@ -3,6 +3,7 @@ package handshake
 import (
 	"bytes"
 	"crypto/tls"
+	"io"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -151,8 +152,17 @@ func FuzzClientParsers(f *testing.F) {
 	hello := mustClient(f, cfg).AppendOutput(nil)
 	f.Add(byte(5), hello[recordHeaderLen:])
 	s.flight(hello)
+	for which, seeds := range map[byte][][]byte{
+		6: {{0, 1, 0, 0, 9, 0, 0, 3, 1, 2, 3}, {0, 2, 1, 0, 0, 0, 0, 1, 0}},
+		7: {{0, 0, 21, 24, 8, 7, 0, 0, 2, 48, 0, 8, 7, 0, 1, 9}},
+		8: {{0, 3, 2, 'h', '2'}, {0, 6, 0xfe, 0xd, 0, 2, 1, 1}},
+	} {
+		for _, seed := range seeds {
+			f.Add(which, seed)
+		}
+	}
 	f.Fuzz(func(t *testing.T, which byte, body []byte) {
-		switch which % 6 {
+		switch which % 9 {
 		case 0:
 			if h, fault := parseServerHello(body); fault == 0 && len(h.random) != 32 {
 				t.Fatal("random")
@@ -185,12 +195,31 @@ func FuzzClientParsers(f *testing.F) {
 			}
 			v.offersALPN([]byte("h2"))
 			v.sharesGroup(tls.X25519)
-			edit := helloEdit{cookie: []byte("c"), share: &keyShare{tls.X25519, make([]byte, 32)}}
+			edit := helloEdit{cookie: []byte("c"), share: &keyShare{tls.X25519, make([]byte, 32)},
+				padding: func(n int) (int, bool) { return n % 100, n%2 == 0 }}
 			if message, err := edit.apply(&v); err == nil {
 				if _, ok := viewHello(message); !ok {
 					t.Fatal("an edit made a malformed hello")
 				}
 			}
+		case 6:
+			m, fault := parseCompressedCertificate(body)
+			if fault != 0 {
+				return
+			}
+			copies := func(r io.Reader) (io.Reader, error) { return r, nil }
+			if out, err := decompress(copies, m.data, int(m.length)); (err == nil) != (len(m.data) == int(m.length)) || err == nil && !bytes.Equal(out, m.data) {
+				t.Fatal(len(out), err)
+			}
+		case 7:
+			if d, ok := parseDelegatedCredential(body); ok && len(d.credential)+2+2+len(d.signature) != len(body) {
+				t.Fatalf("%+v", d)
+			}
+		case 8:
+			isECHConfigList(body)
+			readCompressionAlgorithms(body)
+			v := helloView{extensions: append([]byte{0x44, 0xcd, byte(len(body) >> 8), byte(len(body))}, body...)} // extALPS
+			v.settingsProtocols(extALPS)
 		}
 	})
 }

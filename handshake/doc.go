@@ -41,9 +41,14 @@
 // # Limitations
 //
 // Only TLS 1.3, and of it: no post-handshake authentication, no external PSK,
-// no psk_ke, no certificate compression, no Encrypted Client Hello, no raw
-// public keys. A server that needs TLS 1.2 is reported as
-// FaultUnsupportedVersion or by its protocol_version alert.
+// no psk_ke, no Encrypted Client Hello, no raw public keys. A server that needs
+// TLS 1.2 is reported as FaultUnsupportedVersion or by its protocol_version alert.
+//
+// A Client honours some things that its own hello does not offer, for a Builder
+// whose hello does, such as those of handshake/utlshello: compressed certificates (RFC 8879),
+// record_size_limit (RFC 8449), delegated credentials (RFC 9345), application settings (ALPS,
+// draft-vvv-tls-alps, which BoringSSL has), GREASE (RFC 8701) and that of Encrypted Client Hello
+// (RFC 9849, section 6.2). It compresses no certificate of its own. A Server knows none of this.
 //
 // The rest of this page is for who reviews the package.
 //
@@ -65,13 +70,13 @@
 //	StateCertificateOrRequest                                |
 //	     |       | CertificateRequest                        |
 //	     |   StateCertificate                                |
-//	     |       | Certificate                               |
+//	     |       | Certificate, or a compressed one          |
 //	     +-------+   the chain is verified, callbacks        |
 //	StateCertificateVerify                                   |
 //	     | CertificateVerify                                 |
 //	     |<--------------------------------------------------+
 //	StateFinished
-//	     | Finished    out: EndOfEarlyData, Certificate, CertificateVerify, Finished
+//	     | Finished    out: EndOfEarlyData, EncryptedExtensions (ALPS), Certificate, CertificateVerify, Finished
 //	StateConnected     traffic keys; Split: NewSessionTicket and KeyUpdate
 //	     | close_notify
 //	StateClosed
@@ -154,6 +159,8 @@
 //
 //   - Side channels of the primitives, which are those of the standard library. How long it takes to
 //     strip padding tells how much there was (RFC 8446, appendix E.3).
+//   - Decompressors are the Builder's. They are given no more than a message has, and read no further than
+//     a Certificate may be long (decompress); what else they hold is theirs.
 //   - Memory: Go may have copied a secret before it was cleared, and
 //     crypto/ecdh and crypto/mlkem keys, AEADs and hashes are left to the garbage collector.
 //   - Whether a session is fit, valid and of the right server is for the caller to know before

@@ -29,7 +29,7 @@ type proof struct {
 // list has none that nothing can cause.
 func TestEveryFault(t *testing.T) {
 	proofs := clientProofs()
-	for _, more := range []map[Fault]proof{openerProofs(), certificateProofs(), serverProofs()} {
+	for _, more := range []map[Fault]proof{openerProofs(), certificateProofs(), serverProofs(), browserProofs()} {
 		for fault, p := range more {
 			if _, twice := proofs[fault]; twice {
 				t.Errorf("%q has two proofs", fault)

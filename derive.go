@@ -6,9 +6,8 @@ import "crypto/tls"
 // that learn late which server name or which protocols they need. Until its first use
 // more of its fields may be changed; for d it is a use.
 //
-// Both have their sessions in common, in Sessions or in memory, as far as Sessions could be
-// shared (see Partition), and the memory of where Fast Open did harm; Flush and Close of either are for both.
-// What else a Dialer learns each learns for itself, so that it is better kept than made for each connection.
+// Both have in common what they learn of servers, and their sessions, in Sessions or in memory, as
+// far as these may be shared (see Partition). Flush and Close of either are for both.
 func (d *Dialer) WithTLSConfig(config *tls.Config) *Dialer {
 	d.init()
 	sessions := d.Sessions
@@ -31,6 +30,7 @@ func (d *Dialer) WithTLSConfig(config *tls.Config) *Dialer {
 		ReadGrace:      d.ReadGrace,
 		HybridRefresh:  d.HybridRefresh,
 		Hello:          d.Hello,
+		hosts:          hosts{of: d.first()},
 		origin:         d.first(),
 	}
 }

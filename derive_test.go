@@ -60,25 +60,43 @@ func TestWithTLSConfigShares(t *testing.T) {
 			if twin.fastOpen() != d.fastOpen() {
 				t.Error("two memories of Fast Open")
 			}
-			for i, d := range []*Dialer{d, twin} {
-				c, err := d.Dial("tcp", o.addr)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if c.(*Conn).Info().Resumed != (i > 0 && test.shares) {
-					t.Errorf("dial %d: %+v", i, c.(*Conn).Info())
-				}
-				c.Close() // the tickets are not read yet
-				if err := twin.Flush(t.Context()); err != nil {
-					t.Error(err)
-				}
+			o.prime(t, d)
+			c, err := twin.DialEarly(t.Context(), "tcp", o.addr, []byte("GET"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if finish(t, c, "GET"); c.Info().Resumed != test.shares {
+				t.Errorf("%+v", c.Info())
+			}
+			lone := twin.WithTLSConfig(o.config())
+			lone.Sessions, lone.Partition = NewSessionCache(0), "lone"
+			std, err := lone.Dial("tcp", o.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			std.Close() // its tickets are not read yet
+			if err := twin.Flush(t.Context()); err != nil {
+				t.Error(err)
 			}
 			d.lingers.mu.Lock()
 			defer d.lingers.mu.Unlock()
-			if twin.lingers.conns != nil || d.lingers.conns == nil || len(d.lingers.conns) > 0 {
+			if lone.lingers.conns != nil || d.lingers.conns == nil || len(d.lingers.conns) > 0 {
 				t.Errorf("%d wait after Flush", len(d.lingers.conns))
 			}
 		})
+	}
+}
+
+// TestWithTLSConfigLearns: what one learns of a server the others know.
+func TestWithTLSConfigLearns(t *testing.T) {
+	d := new(Dialer)
+	one := d.WithTLSConfig(nil).WithTLSConfig(nil)
+	other := d.WithTLSConfig(nil)
+	one.hosts.change("key", func(h *host) { h.group = tls.CurveP256 })
+	for _, d := range []*Dialer{d, one, other} {
+		if got := d.hosts.get("key").group; got != tls.CurveP256 {
+			t.Errorf("group %v", got)
+		}
 	}
 }
 

@@ -42,6 +42,8 @@ func (h *host) noteSlow(slow time.Duration, prompt bool) {
 
 // hosts is a bounded map from session key to host; the zero value works.
 type hosts struct {
+	of *Dialer // whose hosts these are in truth (see Dialer.WithTLSConfig), or nil
+
 	mu    sync.Mutex
 	byKey map[string]*list.Element
 	order list.List // least recently changed first
@@ -54,6 +56,9 @@ type hostEntry struct {
 
 // get returns what is known of a host.
 func (h *hosts) get(key string) host {
+	if h.of != nil {
+		h = &h.of.hosts
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e := h.byKey[key]; e != nil {
@@ -64,6 +69,9 @@ func (h *hosts) get(key string) host {
 
 // change lets f change what is known of a host.
 func (h *hosts) change(key string, f func(*host)) {
+	if h.of != nil {
+		h = &h.of.hosts
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	e := h.byKey[key]

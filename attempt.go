@@ -143,6 +143,7 @@ func (c *Conn) takeSession(p plan) (*Session, [][]*x509.Certificate, EarlyReason
 		if err != nil {
 			return nil, nil, EarlyIdentity
 		}
+		c.trace.ticketTaken(s, &c.dialer.clock)
 		return s, chains, EarlyNone
 	}
 	return nil, nil, EarlyNoSession
@@ -152,6 +153,7 @@ func (c *Conn) takeSession(p plan) (*Session, [][]*x509.Certificate, EarlyReason
 func (c *Conn) giveBack(s *Session) {
 	if s != nil && c.sessions != nil {
 		c.sessions.Put(c.sessionKey, s)
+		c.trace.ticketReturned(s, &c.dialer.clock)
 	}
 }
 

@@ -266,6 +266,8 @@ func (c *Conn) keep(s *handshake.Session) {
 	n := c.info.Tickets
 	c.mu.Unlock()
 	if c.sessions != nil && n <= maxTickets {
-		c.sessions.Put(c.sessionKey, newSession(s, c.dialer.clock.now()))
+		session := newSession(s, c.dialer.clock.now())
+		c.sessions.Put(c.sessionKey, session)
+		c.trace.ticketStored(session, &c.dialer.clock)
 	}
 }

@@ -25,6 +25,7 @@ type Conn struct {
 	sessions      SessionCache // nil: no session is kept or offered
 	sessionKey    string
 	hostKey       string
+	trace         *tracer // nil: no hooks
 
 	// up, which may be nil, is closed when the first dial's connection is up and
 	// the first flight was handed over; done when the Conn is established or has

@@ -30,6 +30,7 @@ func (d *Dialer) WithTLSConfig(config *tls.Config) *Dialer {
 		ReadGrace:      d.ReadGrace,
 		HybridRefresh:  d.HybridRefresh,
 		Hello:          d.Hello,
+		Trace:          d.Trace,
 		hosts:          hosts{of: d.first()},
 		origin:         d.first(),
 	}

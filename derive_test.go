@@ -16,7 +16,7 @@ func TestWithTLSConfigFields(t *testing.T) {
 	var hello struct{ handshake.Builder }
 	d := &Dialer{TLSConfig: &tls.Config{}, NetDialer: &net.Dialer{}, Sessions: NewSessionCache(0), Partition: "p",
 		Early: all, EarlyData: func(EarlyDataOffer) bool { return true }, FailOnReject: true, StrictIdentity: true, NoFastOpen: true,
-		FastOpen: new(tfo.Memory), Timeout: time.Hour, Cork: time.Minute, ReadGrace: time.Second, HybridRefresh: 1, Hello: hello}
+		FastOpen: new(tfo.Memory), Timeout: time.Hour, Cork: time.Minute, ReadGrace: time.Second, HybridRefresh: 1, Hello: hello, Trace: new(Trace)}
 	config := &tls.Config{ServerName: "other"}
 	before, after := reflect.ValueOf(d).Elem(), reflect.ValueOf(d.WithTLSConfig(config)).Elem()
 	for i := range before.NumField() {

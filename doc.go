@@ -26,7 +26,8 @@
 //     says which of those may be early.
 //   - [Dialer.Client] is for transports that the caller made.
 //
-// [Conn.Info] tells what happened, in numbers.
+// [Conn.Info] tells what happened, in numbers, and the [Error] of a dial that failed
+// has that too; the hooks of a [Trace] tell it as it happens.
 //
 // # Sessions
 //
@@ -44,6 +45,29 @@
 // one attempt, and never again once the server has accepted it. Early data is not
 // forward secret: who later learns the ticket's secret can read it. SECURITY.md has the
 // threat model.
+//
+// # A network that breaks this
+//
+// Some networks drop SYNs with data, answer them with a reset, or let the handshake
+// through and then nothing more. A dial that meets such a network still succeeds wherever a
+// plain one does. Each of these happens at most once per call, and leaves out more than
+// the dial before:
+//
+//   - No SYN-ACK in time, or an error in its place: a plain SYN joins, and the first
+//     SYN-ACK decides (package tfo). Early data that may have left with one attempt is not early on
+//     another.
+//   - SYN data was acknowledged, and then nothing comes for 200 ms (two round
+//     trips, where those take longer; more at a server that is known to be slow): a
+//     plain connection joins, the hedge. It sends a ClientHello without early data, and
+//     the connection whose server says a valid ServerHello first goes on; the other is closed. So
+//     a slow server sees a second ClientHello, and its application nothing of it.
+//   - Early data was sent, and the connection breaks, or stays silent for 10 round trips (1 to 10
+//     s), before a valid ServerHello: the server is dialled once more, without early data,
+//     and the bytes go under traffic keys. With Dialer.FailOnReject the error is
+//     [ErrEarlyDataUncertain] instead, and nothing joins a connection that early data went over.
+//
+// After a valid ServerHello nothing is dialled again, however long the answer takes. Where Fast Open did
+// harm it is left alone for a while (tfo.Memory), and so is early data to a host that broke on it (5 minutes).
 //
 // # Which groups are offered
 //
@@ -109,6 +133,6 @@
 // # Limitations
 //
 // The engine has no ECH, no external PSKs, no post-handshake client authentication
-// and no raw public keys. TCP Fast Open needs Linux for now; elsewhere the hello
-// follows the connect at once.
+// and no raw public keys. TCP Fast Open is tested on Linux. The code for macOS, FreeBSD
+// and Windows has never run there; elsewhere the hello follows the connect at once.
 package tlstfo

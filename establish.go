@@ -27,6 +27,9 @@ func (c *Conn) establish(ctx context.Context) error {
 	uncertain := false // early bytes left, and nobody knows what became of them
 	for {
 		out := c.try(ctx, p)
+		if out.earlyLeft && !out.earlyTold {
+			c.trace.earlyResult(out.early, EarlyBroke)
+		}
 		if out.silent() {
 			// Something on the path let the handshake through and dropped what
 			// followed. Whether it was the SYN's data is found out by leaving it away.
@@ -56,6 +59,7 @@ func (c *Conn) establish(ctx context.Context) error {
 			return c.wrap(out, nil)
 		}
 		p = next
+		c.trace.redial(p.redial, false)
 		p.redials += 1 + out.redials
 	}
 }
@@ -68,6 +72,7 @@ type outcome struct {
 	earlyLeft   bool               // and early data among them
 	early       int                // how many bytes of it
 	earlyTo     *handshake.Session // with which session
+	earlyTold   bool               // the server said what became of it
 	synData     *tfo.Attempt       // the attempt whose SYN carried data that was acknowledged; nil: none
 	info        ConnInfo           // of a dial that failed
 	beforeHello bool               // no valid ServerHello came
@@ -133,7 +138,9 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 	if out.earlyLeft {
 		noEarly(EarlyBroke) // for all redials of this call
 	}
-	p.plain = p.plain || out.silent()
+	if out.silent() || out.hedged {
+		p.plain = true // and so there is no second hedge
+	}
 	p.hedged = p.hedged || out.hedged
 	switch {
 	case errors.Is(out.err, handshake.FaultAbandoned):
@@ -198,11 +205,15 @@ func (c *Conn) try(ctx context.Context, p plan) outcome {
 		return c.tryStd(ctx, p)
 	}
 	raw, t, out := c.connect(ctx, p)
+	if out.earlyLeft {
+		c.trace.earlySent(out.early)
+	}
 	if out.err != nil {
 		c.setInfo(out.info)
 		return out
 	}
 	c.setTransport(raw, t)
+	c.trace.handshakeStart(&t.info)
 	s := &shaking{c: c, plan: p, t: t, raw: raw, out: out, earlyTo: cmp.Or(out.earlyTo, p.brokenTo)}
 	return s.run(ctx)
 }
@@ -339,5 +350,9 @@ func (c *Conn) connectOther(ctx context.Context, p plan) (net.Conn, *attempt, ou
 
 // tfoDialer returns what dials the transport.
 func (c *Conn) tfoDialer(p plan) *tfo.Dialer {
-	return &tfo.Dialer{NetDialer: c.dialer.NetDialer, Disable: c.dialer.NoFastOpen || p.plain, Memory: c.dialer.fastOpen()}
+	d := &tfo.Dialer{NetDialer: c.dialer.NetDialer, Disable: c.dialer.NoFastOpen || p.plain, Memory: c.dialer.fastOpen()}
+	if trace := c.dialer.Trace; trace != nil {
+		d.Trace = &trace.FastOpen
+	}
+	return d
 }

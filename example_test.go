@@ -68,6 +68,41 @@ func ExampleDialer_DialEarly() {
 	// GET /price came early; early data: accepted true (accepted)
 }
 
+// Hooks tell what a dial does: here, what becomes of its early data.
+func ExampleTrace() {
+	addr, roots, stop := startServer()
+	defer stop()
+
+	trace := &tlstfo.Trace{
+		TicketTaken: func(e tlstfo.TraceTicket) { fmt.Println("a ticket for", e.ServerName) },
+		EarlySent:   func(e tlstfo.TraceEarly) { fmt.Println(e.Bytes, "bytes early") },
+		EarlyResult: func(e tlstfo.TraceEarly) { fmt.Println("early data:", e.Reason) },
+		HandshakeDone: func(e tlstfo.TraceHandshake) {
+			fmt.Println("handshake done, resumed:", e.Info.Resumed)
+		},
+	}
+	ctx := tlstfo.WithTrace(context.Background(), trace)
+	dialer := &tlstfo.Dialer{TLSConfig: &tls.Config{ServerName: "api.example", RootCAs: roots}}
+	request := "GET /price HTTP/1.1\r\nHost: api.example\r\n\r\n"
+	for range 2 {
+		conn, err := dialer.DialEarly(ctx, "tcp", addr, []byte(request))
+		if err != nil {
+			log.Fatal(err)
+		}
+		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+			log.Fatal(err)
+		}
+		conn.Close()
+		dialer.Flush(ctx)
+	}
+	// Output:
+	// handshake done, resumed: false
+	// a ticket for api.example
+	// 42 bytes early
+	// early data: accepted
+	// handshake done, resumed: true
+}
+
 // net/http brings its own pool and takes connections from DialDeferred. Its first write
 // is the request, and ReplayableHTTP1 decides whether that may be early: a GET may, a POST never.
 func ExampleDialer_DialDeferred() {

@@ -46,10 +46,7 @@ func (p plan) beside(a *tfo.Attempt) plan {
 	return p
 }
 
-var (
-	errNotChosen = errors.New("another connection of the dial was answered")
-	errEnded     = errors.New("a callback ended the goroutine of the dial")
-)
+var errEnded = errors.New("a callback ended the goroutine of the dial")
 
 // pair is a connection that stays silent and its hedge. Each has its goroutine,
 // and they take turns at their engines, so that only one is ever chosen.
@@ -87,6 +84,7 @@ func (s *shaking) openHedge(ctx context.Context) {
 	s.pair = &pair{first: s, opened: time.Now(), delay: s.patience, cancel: cancel, done: make(chan struct{})}
 	s.out.hedged, s.t.info.Hedged = true, true
 	s.c.setInfo(s.t.info)
+	s.c.trace.redial(plan.redial, true)
 	go s.pair.runHedge(ctx, plan)
 }
 
@@ -105,6 +103,7 @@ func (p *pair) runHedge(ctx context.Context, plan plan) {
 	out.op, out.err = "handshake", errEnded
 	h.raw, h.t, h.out = raw, t, out
 	h.stop = context.AfterFunc(ctx, func() { reset(raw) })
+	c.trace.handshakeStart(&t.info)
 	h.out.err = h.exchange(ctx)
 }
 
@@ -176,10 +175,16 @@ func (p *pair) leave() {
 	p.cancel()
 	<-p.done
 	for _, s := range []*shaking{p.first, p.hedge} {
-		if s != p.chosen && s.raw != nil {
-			s.stop()
-			reset(s.raw)
+		if s == p.chosen || s.raw == nil {
+			continue
 		}
+		s.stop()
+		reset(s.raw)
+		if s.out.err == nil || errors.Is(s.out.err, net.ErrClosed) {
+			s.out.err = tfo.ErrLost
+		}
+		s.t.info.Early.broke()
+		s.c.trace.handshakeDone(&s.t.info, s.out.err)
 	}
 }
 

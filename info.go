@@ -40,3 +40,10 @@ type EarlyInfo struct {
 	Resent   int         // bytes that went again under traffic keys, after a rejection
 	Broken   int         // bytes that left early on a dial that broke before the server answered, and went again on this one
 }
+
+// broke notes the end of a connection on which the server may not have answered.
+func (e *EarlyInfo) broke() {
+	if e.Offered && e.Reason == EarlyNone {
+		e.Reason = EarlyBroke
+	}
+}

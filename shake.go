@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tlstfo/tlstfo/handshake"
+	"github.com/tlstfo/tlstfo/tfo"
 )
 
 // errSilence is the watchdog's word: early data, or a SYN with data, went out,
@@ -68,18 +69,15 @@ func (s *shaking) run(ctx context.Context) outcome {
 	if !s.stop() && ctx.Err() != nil {
 		s.out.err = context.Cause(ctx)
 	}
-	switch err := s.out.err; {
-	case err == nil:
-		return s.out
-	case errors.Is(err, errSilence):
-		reset(s.raw)
-	default:
+	if err := s.out.err; err != nil {
+		if errors.Is(err, errSilence) {
+			reset(s.raw)
+		}
 		s.raw.Close()
+		s.t.info.Early.broke()
+		s.c.setInfo(s.t.info)
 	}
-	if e := &s.t.info.Early; e.Offered && e.Reason == EarlyNone {
-		e.Reason = EarlyBroke
-	}
-	s.c.setInfo(s.t.info)
+	s.c.trace.handshakeDone(&s.t.info, s.out.err)
 	return s.out
 }
 
@@ -102,9 +100,10 @@ func (s *shaking) exchange(ctx context.Context) error {
 		}
 		switch ev.Kind {
 		case handshake.EventEarlyAccepted:
-			s.t.info.Early.Accepted, s.t.info.Early.Reason = true, EarlyAccepted
+			s.t.info.Early.Accepted = true
+			s.earlyResult(EarlyAccepted)
 		case handshake.EventEarlyRejected:
-			s.t.info.Early.Reason = rejection(ev.Reason)
+			s.earlyResult(rejection(ev.Reason))
 		case handshake.EventHandshakeComplete:
 			return nil
 		case handshake.EventNone:
@@ -128,6 +127,12 @@ func (s *shaking) exchange(ctx context.Context) error {
 	}
 }
 
+// earlyResult notes what the server said about early data.
+func (s *shaking) earlyResult(why EarlyReason) {
+	s.t.info.Early.Reason, s.out.earlyTold = why, true
+	s.c.trace.earlyResult(s.t.early, why)
+}
+
 // next asks the engine for an event. Of a pair only one gets beyond its
 // ServerHello.
 func (s *shaking) next() (handshake.Event, error) {
@@ -135,7 +140,7 @@ func (s *shaking) next() (handshake.Event, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.chosen != nil && p.chosen != s {
-			return handshake.Event{}, errNotChosen
+			return handshake.Event{}, tfo.ErrLost
 		}
 	}
 	engine := s.t.engine

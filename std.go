@@ -33,6 +33,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 				}
 				out.op = "handshake"
 				c.setTransport(conn, t)
+				c.trace.handshakeStart(&t.info)
 				if out.synData != nil {
 					patience = hedgeDelay(ctx, t.info.RTT, c.dialer.hosts.get(c.hostKey).slow)
 				}
@@ -42,6 +43,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 				out.hedged, t.info.Hedged = true, true
 				c.setInfo(t.info)
 				beside = p.beside(out.synData)
+				c.trace.redial(beside.redial, true)
 				second.info = beside.info()
 				second.info.Early.Reason = t.info.Early.Reason
 			},
@@ -57,6 +59,10 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 			slow: func(d time.Duration) { slow = d },
 		}
 	}
+	if c.given != nil {
+		out.op = "handshake"
+		c.trace.handshakeStart(&t.info)
+	}
 	conn := tls.Client(transport, c.config)
 	if out.err = conn.HandshakeContext(ctx); out.err == nil {
 		out.err = c.mayResendStd(conn, p)
@@ -67,6 +73,9 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 			out.err = context.Cause(ctx)
 		}
 		c.setInfo(t.info)
+		if out.op == "handshake" {
+			c.trace.handshakeDone(&t.info, out.err)
+		}
 		return out
 	}
 	state := conn.ConnectionState()
@@ -79,8 +88,9 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 		}
 	})
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.std, c.info = conn, t.info
+	c.mu.Unlock()
+	c.trace.handshakeDone(&t.info, nil)
 	return out
 }
 

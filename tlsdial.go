@@ -105,6 +105,10 @@ type Dialer struct {
 	// Hello builds ClientHellos; nil means the compact hello.
 	Hello handshake.Builder
 
+	// Trace has hooks that are called while connections are made. nil: none, but
+	// for those of the context (see WithTrace).
+	Trace *Trace
+
 	origin       *Dialer // see first
 	once         sync.Once
 	config       *tls.Config  // TLSConfig as it was at first use
@@ -278,7 +282,7 @@ func (d *Dialer) newConn(ctx context.Context, network, addr string) (*Conn, erro
 }
 
 func (d *Dialer) blank(ctx context.Context, network, addr string) *Conn {
-	return &Conn{dialer: d, dialCtx: ctx, network: network, addr: addr, lingerSec: -1,
+	return &Conn{dialer: d, dialCtx: ctx, network: network, addr: addr, lingerSec: -1, trace: newTracer(ctx, addr, d.Trace),
 		done: make(chan struct{}), closing: make(chan struct{})}
 }
 

@@ -1,7 +1,9 @@
 package utlshello
 
 import (
+	"bytes"
 	"compress/zlib"
+	"errors"
 	"io"
 
 	"github.com/andybalholm/brotli"
@@ -12,7 +14,7 @@ import (
 // changed.
 var decompressors = map[uint16]func(io.Reader) (io.Reader, error){
 	1: func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) },
-	2: func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil },
+	2: newBrotli,
 	3: func(r io.Reader) (io.Reader, error) {
 		// No goroutine, and no more memory than a certificate is worth.
 		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
@@ -23,6 +25,20 @@ var decompressors = map[uint16]func(io.Reader) (io.Reader, error){
 	},
 }
 
-// maxWindow is the most that a zstd frame may want to look back, in bytes: RFC 8878, section 3.1.1.1.2, recommends to support
-// 8 MiB; no chain of certificates is that long.
-const maxWindow = 8 << 20
+// maxWindow is the most that compressed data may want to look back, in bytes, since the decompressor sets that aside for a
+// server that is not authenticated yet. It is what encoders of brotli use if they are not told otherwise.
+const maxWindow = 4 << 20
+
+// newBrotli refuses a stream with a window above the limit. Its first byte says how large it is (RFC 7932, section 9.1).
+func newBrotli(r io.Reader) (io.Reader, error) {
+	var first [1]byte
+	if _, err := io.ReadFull(r, first[:]); err != nil {
+		return nil, err
+	}
+	if first[0]&1 == 1 && first[0]>>1&7 > maxBrotliBits-17 {
+		return nil, errors.New("utlshello: the brotli stream has too large a window")
+	}
+	return brotli.NewReader(io.MultiReader(bytes.NewReader(first[:]), r)), nil
+}
+
+const maxBrotliBits = 22 // maxWindow

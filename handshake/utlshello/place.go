@@ -40,14 +40,14 @@ func (b *Builder) addPlace(list []utls.TLSExtension, id uint16, rand io.Reader) 
 			return nil, err
 		}
 		at = first + random
-	case first < last && id == extEarlyData:
-		at = after[*utls.PSKKeyExchangeModesExtension](list, last) // BoringSSL's order
-	case first < last:
-		at = after[*utls.SupportedVersionsExtension](list, last)
-	case id == extEarlyData:
-		at = after[*utls.KeyShareExtension](list, last) // NSS's order
-	default:
+	case first == last && nssOrder(list) && id == extEarlyData:
+		at = after[*utls.KeyShareExtension](list, last)
+	case first == last && nssOrder(list):
 		at = after[*utls.SignatureAlgorithmsExtension](list, last)
+	case id == extEarlyData:
+		at = after[*utls.PSKKeyExchangeModesExtension](list, last) // BoringSSL's order
+	default:
+		at = after[*utls.SupportedVersionsExtension](list, last)
 	}
 	return slices.Insert(list, at, utls.TLSExtension(&utls.GenericExtension{Id: id})), nil
 }
@@ -71,6 +71,13 @@ func greaseRange(list []utls.TLSExtension) (first, last int) {
 		}
 	}
 	return first, last
+}
+
+// nssOrder tells whether a hello has the order of NSS, which is Firefox's: supported_versions stands behind key_share, or behind the
+// early_data that was put between them.
+func nssOrder(list []utls.TLSExtension) bool {
+	list = slices.DeleteFunc(slices.Clone(list), func(e utls.TLSExtension) bool { return isGeneric(e, extEarlyData) })
+	return after[*utls.KeyShareExtension](list, -1) == after[*utls.SupportedVersionsExtension](list, -2)-1
 }
 
 // boringOrder tells whether a hello with GREASE has BoringSSL's order, which Chrome had up to version 105.

@@ -1,0 +1,207 @@
+package utlshello
+
+import (
+	"bytes"
+	"compress/zlib"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
+	utls "github.com/refraction-networking/utls"
+
+	"github.com/tlstfo/tlstfo/handshake"
+)
+
+// A spec makes the hellos of its preset, for many connections at once, and is never changed.
+func TestSpec(t *testing.T) {
+	for _, id := range current {
+		spec, err := utls.UTLSIdToSpec(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := describe(&spec)
+		b := Spec(&spec)
+		var wg sync.WaitGroup
+		hellos := make([]hello, 8)
+		for i := range hellos {
+			wg.Go(func() {
+				cfg, server := setup(t, b)
+				o, err := connect(t, cfg, serveOurs(t, server), nil, []byte("hello"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				hellos[i] = hellosIn(t, o.sent)[0]
+			})
+		}
+		wg.Wait()
+		if after := describe(&spec); after != before {
+			t.Errorf("%s: the spec was changed:\n%s\n%s", id.Str(), before, after)
+		}
+		theirs := utlsHello(t, id, "example.com", nil).normal(true)
+		for i, h := range hellos {
+			if !same(h.normal(true), theirs) {
+				t.Errorf("%s: another hello than the preset's", id.Str())
+			}
+			for _, other := range hellos[:i] {
+				if bytes.Equal(h.random, other.random) || bytes.Equal(h.sessionID, other.sessionID) || bytes.Equal(shareData(h), shareData(other)) {
+					t.Errorf("%s: two hellos share what must be new", id.Str())
+				}
+				if e := h.index(0xfe0d); e >= 0 && bytes.Equal(h.extensions[e].data[8:40], other.extensions[other.index(0xfe0d)].data[8:40]) {
+					t.Errorf("%s: two hellos share the key of encrypted_client_hello", id.Str())
+				}
+			}
+		}
+	}
+}
+
+// describe prints a spec without the functions in it, whose addresses may differ.
+func describe(spec *utls.ClientHelloSpec) string {
+	var b strings.Builder
+	fmt.Fprint(&b, spec.CipherSuites, spec.TLSVersMin, spec.TLSVersMax)
+	for _, e := range spec.Extensions {
+		switch e := e.(type) {
+		case *utls.GREASEEncryptedClientHelloExtension:
+			fmt.Fprint(&b, e.CandidateCipherSuites, e.CandidatePayloadLens, e.EncapsulatedKey)
+		default:
+			fmt.Fprintf(&b, "%T %v\n", e, e)
+		}
+	}
+	return b.String()
+}
+
+func shareData(h hello) []byte { return h.extensions[h.index(51)].data }
+
+// A hello that was captured works as well, with shares of its own.
+func TestCapturedSpec(t *testing.T) {
+	conn := utls.UClient(nil, &utls.Config{ServerName: "example.net"}, utls.HelloFirefox_120)
+	if err := conn.BuildHandshakeState(); err != nil {
+		t.Fatal(err)
+	}
+	raw := conn.HandshakeState.Hello.Raw
+	spec := new(utls.ClientHelloSpec)
+	if err := spec.FromRaw(append([]byte{22, 3, 1, byte(len(raw) >> 8), byte(len(raw))}, raw...)); err != nil {
+		t.Fatal(err)
+	}
+	spec.TLSVersMin, spec.TLSVersMax = 0, 0
+	cfg, server := setup(t, Spec(spec))
+	o, err := connect(t, cfg, serveOurs(t, server), nil, []byte("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !same(hellosIn(t, o.sent)[0].normal(false), utlsHello(t, utls.HelloFirefox_120, "example.com", nil).normal(false)) {
+		t.Error("another hello than the captured one")
+	}
+}
+
+// Places that a spec names are kept, and what it cannot have is refused, panics of utls included.
+func TestSpecExtensions(t *testing.T) {
+	spec, _ := utls.UTLSIdToSpec(utls.HelloFirefox_120)
+	base := spec.Extensions
+	spec.Extensions = slices.Concat([]utls.TLSExtension{&utls.GenericExtension{Id: extEarlyData}, &utls.GenericExtension{Id: extCookie}}, base)
+	cfg, server := setup(t, Spec(&spec))
+	o, err := connect(t, cfg, serveOurs(t, server), nil, []byte("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := hellosIn(t, o.sent)[0]; h.has(extEarlyData) || h.has(extCookie) {
+		t.Error("a place was sent without what stands there")
+	}
+	cfg.Session, cfg.EarlyData = o.sessions[0], true
+	if h := firstHello(t, cfg); h.index(extEarlyData) != 0 {
+		t.Errorf("early_data stands at %d", h.index(extEarlyData))
+	}
+	for text, e := range map[string]utls.TLSExtension{
+		"channel_id":                &utls.FakeChannelIDExtension{},
+		"token_binding":             &utls.FakeTokenBindingExtension{},
+		"quic_transport_parameters": &utls.QUICTransportParametersExtension{},
+		"a cookie":                  &utls.CookieExtension{},
+		"of type <nil>":             nil,
+		"post_handshake_auth":       &utls.GenericExtension{Id: 49},
+		"unknown extension (1234)":  &utls.GenericExtension{Id: 1234},
+		"panicked":                  &utls.SessionTicketExtension{}, // the second one
+	} {
+		spec.Extensions = append(slices.Clone(base), e)
+		cfg, _ := setup(t, Spec(&spec))
+		if _, err := handshake.NewClient(cfg); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// Each decompressor gives back what was compressed.
+func TestDecompressors(t *testing.T) {
+	data := bytes.Repeat([]byte("certificate"), 500)
+	for id, compress := range map[uint16]func(io.Writer) io.WriteCloser{
+		1: func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
+		2: func(w io.Writer) io.WriteCloser { return brotli.NewWriterLevel(w, 11) },
+		3: func(w io.Writer) io.WriteCloser { z, _ := zstd.NewWriter(w); return z },
+	} {
+		var out bytes.Buffer
+		w := compress(&out)
+		w.Write(data)
+		w.Close()
+		r, err := decompressors[id](&out)
+		if err != nil {
+			t.Fatal(id, err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d: %d bytes, %v", id, len(got), err)
+		}
+	}
+}
+
+// What expands without end, or wants a large window, takes little memory as far as it is read.
+func TestBombs(t *testing.T) {
+	zeros := make([]byte, 64<<20)
+	bombs := make(map[string][]byte)
+	var out bytes.Buffer
+	w := brotli.NewWriterOptions(&out, brotli.WriterOptions{Quality: 5, LGWin: 22})
+	w.Write(zeros)
+	w.Close()
+	bombs["brotli 2"] = bytes.Clone(out.Bytes())
+	out.Reset()
+	z, _ := zstd.NewWriter(&out, zstd.WithWindowSize(maxWindow))
+	z.Write(zeros)
+	z.Close()
+	bombs["zstd 3"] = bytes.Clone(out.Bytes())
+	for name, bomb := range bombs {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := decompressors[uint16(name[len(name)-1]-'0')](bytes.NewReader(bomb))
+		if err == nil {
+			_, err = io.ReadFull(r, make([]byte, 64<<10))
+		}
+		runtime.ReadMemStats(&after)
+		used := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d bytes in, %d allocated", name, len(bomb), used)
+		if err != nil || used > 3*maxWindow {
+			t.Errorf("%s: %d bytes allocated, %v", name, used, err)
+		}
+	}
+	out.Reset()
+	w = brotli.NewWriterOptions(&out, brotli.WriterOptions{Quality: 5, LGWin: 24})
+	w.Write(zeros)
+	w.Close()
+	if _, err := decompressors[2](&out); err == nil {
+		t.Error("brotli: a window of 16 MiB is taken")
+	}
+	out.Reset()
+	z, _ = zstd.NewWriter(&out, zstd.WithWindowSize(2*maxWindow))
+	z.Write(zeros)
+	z.Close()
+	if r, err := decompressors[3](&out); err == nil {
+		if _, err = r.Read(make([]byte, 1)); err == nil {
+			t.Error("zstd: a window of 8 MiB is taken")
+		}
+	}
+	if _, err := decompressors[2](bytes.NewReader(nil)); err == nil {
+		t.Error("brotli: nothing at all is taken")
+	}
+}

@@ -102,7 +102,7 @@ func TestStrings(t *testing.T) {
 		}
 		seen[r.String()] = true
 	}
-	if s := (ReasonAvoided + 1).String(); s != "reason?" {
+	if s := (ReasonMultipath + 1).String(); s != "reason?" {
 		t.Errorf("a reason of tomorrow is %q", s)
 	}
 	if WayPlain.String() != "plain" || WayFastOpen.String() != "fastopen" {

@@ -19,6 +19,7 @@ func inTwoTurns(d dialled) bool { return d.turns() == 2 }
 
 // A network that takes offence at Fast Open costs the first dial a quarter of a second at most, and the second one nothing.
 func TestHostileNetwork(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		fault  netlab.Fault
 		cookie bool
@@ -35,6 +36,7 @@ func TestHostileNetwork(t *testing.T) {
 		{netlab.Fault{Name: netlab.DropSYNACK, Times: 1}, true, 2}, // the server took the SYN's data, and nobody told the client
 	} {
 		t.Run(fmt.Sprintf("%s, cookie %v, after %v", test.fault.Name, test.cookie, test.fault.Delay), func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t)
 			if test.cookie {
 				l.cookie()
@@ -74,6 +76,7 @@ func TestHostileNetwork(t *testing.T) {
 
 // Where the round-trip time is unknown, the twin waits a quarter of a second; else one and a half round trips.
 func TestTwinWaits(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.faults(netlab.Fault{Name: netlab.DropTFO})
 	waited := func(d dialled) time.Duration {
@@ -100,6 +103,7 @@ func TestTwinWaits(t *testing.T) {
 
 // Networks and servers that only take Fast Open's gain away are no harm: one connection, no back-off.
 func TestHarmlessNetwork(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for _, test := range []struct {
 		name   string
@@ -146,6 +150,7 @@ func TestHarmlessNetwork(t *testing.T) {
 
 // On a clean path there is one connection, and no packet more than it needs.
 func TestCleanPath(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for i := range 5 {
 		turns := 1
@@ -173,9 +178,11 @@ func TestCleanPath(t *testing.T) {
 
 // One family is dead: the other one's connection is up after the Connection Attempt Delay and a round trip.
 func TestDeadFamily(t *testing.T) {
+	t.Parallel()
 	for _, cookie := range []bool{false, true} {
 		for _, dead := range []string{netlab.DeadIPv6, netlab.DeadIPv4} {
 			t.Run(fmt.Sprintf("%s, cookie %v", dead, cookie), func(t *testing.T) {
+				t.Parallel()
 				l := newLab(t)
 				if !l.Server.IPv6.IsValid() {
 					netlab.Missing(t, "IPv6")
@@ -215,6 +222,7 @@ func TestDeadFamily(t *testing.T) {
 
 // A path that lets the handshake through and swallows the rest is avoided once the caller has told.
 func TestBlackHole(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.cookie()
 	l.faults(netlab.Fault{Name: netlab.BlackHole})
@@ -231,6 +239,7 @@ func TestBlackHole(t *testing.T) {
 
 // Hundreds of dials through changing faults leave no goroutine and no descriptor.
 func TestStorm(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}

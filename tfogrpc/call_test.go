@@ -5,10 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"github.com/tlstfo/tlstfo"
@@ -67,6 +70,7 @@ func TestEarly(t *testing.T) {
 		"settings and window": {grpc.WithInitialConnWindowSize(1 << 20), grpc.WithInitialWindowSize(1 << 19),
 			grpc.WithMaxHeaderListSize(1 << 16)},
 		"one write each": {grpc.WithWriteBufferSize(0)},
+		"keepalive":      {grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeak(t)
@@ -154,6 +158,46 @@ func TestRefused(t *testing.T) {
 	if !info.Early.Offered || info.Resumed || state.DidResume || !bytes.Equal(state.PeerCertificates[0].Raw, renewed.Certificate[0]) {
 		t.Errorf("another certificate: %+v\n%+v", info, state)
 	}
+}
+
+// TestClientCertificate: the server is shown one in the full handshake, and knows it again at resumption. With
+// GetClientCertificate sessions stay within one NewCredentials.
+func TestClientCertificate(t *testing.T) {
+	ca := newAuthority(t)
+	creds := newEarlyCreds(t, issue(t, ca, serverName))
+	creds.Update(func(c *handshake.ServerConfig) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, ca.Pool() })
+	addr := freeAddr(t)
+	startGRPC(t, creds, addr)
+	mine := issue(t, ca, "client.test")
+	for _, get := range []bool{false, true} {
+		d := newDialer(ca)
+		if get {
+			d.TLSConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &mine, nil }
+		} else {
+			d.TLSConfig.Certificates = []tls.Certificate{mine}
+		}
+		s := newSpy(NewCredentials(d))
+		for i := range 2 {
+			c := clientWith(t, d, s, addr)
+			c.call()
+			if info := c.info(); info.Early.Accepted != (i > 0) {
+				t.Errorf("GetClientCertificate %v, connection %d: %+v", get, i, info)
+			}
+			c.Close()
+			if seen := creds.last(t).ConnectionState().PeerCertificates; len(seen) != 1 || !bytes.Equal(seen[0].Raw, mine.Certificate[0]) {
+				t.Errorf("GetClientCertificate %v, connection %d: the server saw %d certificates", get, i, len(seen))
+			}
+		}
+		c := newClient(t, d, addr)
+		c.call()
+		if info := c.info(); info.Resumed == get {
+			t.Errorf("GetClientCertificate %v, other credentials: %+v", get, info)
+		}
+		c.Close()
+	}
+	c := newClient(t, newDialer(ca), addr)
+	c.wait(connectivity.TransientFailure)
+	c.Close()
 }
 
 // TestPolicy: Dialer.EarlyData is asked about the opening, and obeyed.

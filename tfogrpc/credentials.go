@@ -24,6 +24,10 @@ const h2 = "h2"
 // As there, the server name is the authority's host, and d.TLSConfig.ServerName is the channel's
 // authority unless grpc.WithAuthority sets one. The one protocol on offer is h2, whatever TLSConfig.NextProtos
 // says. d.Early is not used: what may be early is fixed (see the package documentation).
+//
+// Sessions are d's, so that credentials may be made anew for each ClientConn. But where d.TLSConfig has GetClientCertificate,
+// VerifyPeerCertificate or InsecureSkipVerify they may not be shared (see tlstfo.Dialer.Partition): then the same credentials,
+// or the same result of DialOptions, had better serve all ClientConns.
 func NewCredentials(d *tlstfo.Dialer) credentials.TransportCredentials {
 	config := d.TLSConfig.Clone()
 	if config == nil {

@@ -112,19 +112,9 @@ func (o *options) flags() *flag.FlagSet {
 
 // parse reads the command line. Flags may follow the URL.
 func (o *options) parse(args []string) error {
-	set := o.flags()
-	var rest []string
-	for {
-		if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return err
-		} else if err != nil {
-			return usageError(err.Error())
-		}
-		if set.NArg() == 0 {
-			break
-		}
-		rest = append(rest, set.Arg(0))
-		args = set.Args()[1:]
+	rest, err := parseFlags(o.flags(), args)
+	if err != nil {
+		return err
 	}
 	switch {
 	case len(rest) == 0:

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"slices"
@@ -34,6 +35,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"get", "request a URL over HTTP/1.1, in one round trip where that can be", get},
+		{"probe", "tell how many round trips a server takes, and what stands in the way of one", probe},
 		{"demo", "show what it saves, packet by packet: needs no network and no privileges", demo},
 	}
 }
@@ -59,6 +61,7 @@ const (
 
 func main() {
 	netlab.Main(labProcesses()) // in a process of the demonstration's lab: does not return
+	log.SetOutput(io.Discard) // where net/http tells of servers that say too much
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))

@@ -18,6 +18,7 @@ type request struct {
 	method     string
 	host       string // of the URL, without the brackets and the zone of an IPv6 literal
 	addr       string // host:port to dial
+	hostField  string // the Host field
 	bytes      []byte
 	replayable bool // it may ride in early data
 }
@@ -60,6 +61,7 @@ func newRequest(o *options, stdin io.Reader) (*request, error) {
 		method:     method,
 		host:       host,
 		addr:       net.JoinHostPort(u.Hostname(), port),
+		hostField:  req.Host,
 		bytes:      wire.Bytes(),
 		replayable: body == nil && replayable(req),
 	}, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync"
 
 	"github.com/tlstfo/tlstfo"
@@ -40,6 +41,18 @@ func (t *Transport) newCall(req *http.Request, early bool, b *body) (*call, *htt
 
 // upgrades tells whether a request wants to leave HTTP, which HTTP/2 has no room for.
 func upgrades(req *http.Request) bool { return req.Header.Get("Upgrade") != "" }
+
+// wantsClose tells whether a request is to be the last on its connection.
+func wantsClose(req *http.Request) bool {
+	for _, field := range req.Header["Connection"] {
+		for token := range strings.SplitSeq(field, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "close") {
+				return true
+			}
+		}
+	}
+	return req.Close
+}
 
 // gotConn is the gate. net/http calls it in the request's own goroutine, before a byte of the request goes to the connection.
 func (c *call) gotConn(info httptrace.GotConnInfo) {

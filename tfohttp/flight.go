@@ -67,7 +67,7 @@ const (
 )
 
 // flightHTTP2 judges the bytes that are to be early on HTTP/2. They must be the preface, settings and windows of the connection, and
-// one request on the first stream, to its end: the *replayable* one that the carrier stands for. One without a body has
+// one request, on one stream, to its end: the *replayable* one that the carrier stands for. One without a body has
 // no DATA.
 func flightHTTP2(b []byte, carrier *call) verdict {
 	v, _ := frames(b, hasBody(carrier.req))
@@ -92,6 +92,7 @@ func frames(b []byte, hasBody bool) (v verdict, streams bool) {
 	if !ok {
 		return unfit, true
 	}
+	var one uint32               // the stream
 	headers, end := false, false // HEADERS have come to their end; the request has
 	for len(b) > 0 {
 		if len(b) < frameHeader {
@@ -102,11 +103,11 @@ func frames(b []byte, hasBody bool) (v verdict, streams bool) {
 		stream := uint32(b[5])<<24 | uint32(b[6])<<16 | uint32(b[7])<<8 | uint32(b[8])
 		switch open := streams && !headers; { // between HEADERS and the last CONTINUATION nothing else may come
 		case stream == 0 && (kind == frameSettings || kind == frameWindowUpdate) && !open:
-		case stream == 1 && kind == frameHeaders && !streams:
-			streams, headers, end = true, flags&flagEndHeaders != 0, flags&flagEndStream != 0
-		case stream == 1 && kind == frameContinuation && open:
+		case stream != 0 && kind == frameHeaders && !streams:
+			one, streams, headers, end = stream, true, flags&flagEndHeaders != 0, flags&flagEndStream != 0
+		case stream == one && kind == frameContinuation && open:
 			headers = flags&flagEndHeaders != 0
-		case stream == 1 && kind == frameData && hasBody && headers && !end:
+		case stream == one && kind == frameData && hasBody && headers && !end:
 			end = flags&flagEndStream != 0
 		default:
 			return unfit, true

@@ -280,7 +280,8 @@ func replayOne(t *testing.T, early []byte) (requests []string) {
 		end = "\x00\x00\x08\x01\x05\x00\x00\x00\xff" + "\x82\x84\x87\x41\x03end"
 	}
 	var mu sync.Mutex
-	through, idle := make(chan struct{}), make(chan struct{})
+	idle, ended := make(chan struct{}), make(chan struct{})
+	through, isIdle := sync.OnceFunc(func() { close(ended) }), sync.OnceFunc(func() { close(idle) })
 	ours, theirs := net.Pipe()
 	l := &connListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}
 	l.conns <- theirs
@@ -289,17 +290,18 @@ func replayOne(t *testing.T, early []byte) (requests []string) {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
 			defer mu.Unlock()
-			if r.Host == "end" {
-				close(through)
-				return
+			if r.Host != "end" {
+				requests = append(requests, r.Method+" "+r.URL.Path)
 			}
-			requests = append(requests, r.Method+" "+r.URL.Path)
+			if r.Host == "end" || r.Close {
+				through()
+			}
 		}),
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			select {
-			case <-through:
-				if state == http.StateIdle { // no handler runs any more
-					close(idle)
+			case <-ended:
+				if state == http.StateIdle || state == http.StateClosed { // no handler runs any more
+					isIdle()
 				}
 			default:
 			}

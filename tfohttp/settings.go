@@ -46,11 +46,7 @@ func (t *Transport) init() {
 		if t.Protocols != nil && !t.Protocols.HTTP1() {
 			t.direct = t.speaking(protoHTTP2)
 		}
-		// net/http learns from a *tls.Conn alone which protocol was chosen. Here it is told that the connection
-		// needs no such word: it is known to be HTTP/2. That net/http calls this unencrypted is of no account.
-		t.http2 = t.settings()
-		t.http2.Protocols = protocols((*http.Protocols).SetUnencryptedHTTP2)
-		t.http2.DialTLSContext = t.dialHTTP2
+		t.http2 = t.newHTTP2()
 	}
 	t.other = t.settings()
 	t.other.Protocols = t.Protocols
@@ -70,6 +66,15 @@ func (t *Transport) speaking(protos ...string) *tlstfo.Dialer {
 	}
 	config.NextProtos = protos
 	return t.dialer.WithTLSConfig(config)
+}
+
+// newHTTP2 returns what speaks HTTP/2. net/http learns from a *tls.Conn alone which protocol was chosen. Here it is told that a connection needs no
+// such word: it is known to be HTTP/2. That net/http calls this unencrypted is of no account.
+func (t *Transport) newHTTP2() *http.Transport {
+	h2 := t.settings()
+	h2.Protocols = protocols((*http.Protocols).SetUnencryptedHTTP2)
+	h2.DialTLSContext = t.dialHTTP2
+	return h2
 }
 
 // settings returns an http.Transport with the settings that all of them share.

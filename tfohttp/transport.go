@@ -114,6 +114,11 @@ func (t *Transport) inner(c *call) *http.Transport {
 		return t.http1
 	case t.expect(c) == protoHTTP1:
 		return t.http1
+	case t.DisableKeepAlives || wantsClose(c.req):
+		// A connection for one request is not for those who wait at its gate: they would all be sent away again.
+		alone := t.newHTTP2()
+		alone.DisableKeepAlives = true
+		return alone
 	}
 	return t.http2
 }

@@ -136,7 +136,7 @@ func (c *Conn) takeSession(p plan) (*Session, [][]*x509.Certificate, EarlyReason
 			break
 		}
 		if s.expired(c.dialer.clock.now()) || !fitsCertificates(s.hs, c.config) ||
-			s.hs.ALPN != "" && !slices.Contains(c.config.NextProtos, s.hs.ALPN) {
+			!c.offersALPN(s.hs.ALPN) {
 			continue
 		}
 		chains, err := c.dialer.verifier.verify(s.hs, c.config)
@@ -147,6 +147,12 @@ func (c *Conn) takeSession(p plan) (*Session, [][]*x509.Certificate, EarlyReason
 		return s, chains, EarlyNone
 	}
 	return nil, nil, EarlyNoSession
+}
+
+// offersALPN tells whether the hello may offer a session's protocol. A Builder can have protocols of its own where NextProtos
+// lists none.
+func (c *Conn) offersALPN(proto string) bool {
+	return proto == "" || slices.Contains(c.config.NextProtos, proto) || c.dialer.Hello != nil && len(c.config.NextProtos) == 0
 }
 
 // giveBack returns a session whose ticket never left this machine.
@@ -185,6 +191,10 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 		return err
 	}
 	t.info.PSKGroup = false
+	if config.Hello != nil {
+		// It has groups and shares of its own, and CurvePreferences only forbids some.
+		return build(config.Groups, nil, false)
+	}
 	listed := config.Groups
 	classical := slices.DeleteFunc(slices.Clone(listed), isHybrid)
 	last := c.dialer.hosts.get(c.hostKey).group
@@ -219,7 +229,7 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 		if size <= r.budget {
 			return nil
 		}
-		if config.Hello == nil && size-lean <= r.budget {
+		if size-lean <= r.budget {
 			return build(listed, []tls.CurveID{last}, true)
 		}
 

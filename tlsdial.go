@@ -102,7 +102,8 @@ type Dialer struct {
 	// fit the SYN. 0 means 24 hours.
 	HybridRefresh time.Duration
 
-	// Hello builds ClientHellos; nil means the compact hello.
+	// Hello builds ClientHellos; nil means the compact hello. Package
+	// handshake/utlshello has those of browsers.
 	Hello handshake.Builder
 
 	// Trace has hooks that are called while connections are made. nil: none, but

@@ -1,0 +1,95 @@
+package tlstfo
+
+import (
+	"crypto/tls"
+	"os/exec"
+	"strings"
+	"testing"
+
+	utls "github.com/refraction-networking/utls"
+
+	"github.com/tlstfo/tlstfo/handshake"
+	"github.com/tlstfo/tlstfo/handshake/utlshello"
+)
+
+// TestFingerprint: a Dialer with the hello of a browser resumes with early data, whether it names the application protocols or
+// leaves them to the browser, and whatever room the SYN has: groups are the fingerprint's.
+func TestFingerprint(t *testing.T) {
+	for _, id := range []utls.ClientHelloID{utls.HelloChrome_Auto, utls.HelloFirefox_Auto, utls.HelloSafari_Auto, utls.HelloEdge_Auto, utls.HelloIOS_Auto} {
+		for _, protos := range [][]string{nil, {"http/1.1"}} {
+			o := newOrigin(t)
+			o.Update(func(c *handshake.ServerConfig) { c.NextProtos = []string{"h2", "http/1.1"} })
+			d := o.dialer()
+			d.TLSConfig.NextProtos, d.Hello = protos, utlshello.Fingerprint(id)
+			d.testRoom = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+			o.prime(t, d)
+			c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("GET"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			finish(t, c, "GET")
+			info, state := c.Info(), c.ConnectionState()
+			hybrid := id == utls.HelloChrome_Auto
+			if !info.Resumed || !info.Early.Accepted || state.HelloRetryRequest || info.PSKGroup || (state.CurveID == tls.X25519MLKEM768) != hybrid {
+				t.Errorf("%s: %+v, group %v", id.Str(), info, state.CurveID)
+			}
+			if want := append(protos, "h2")[0]; state.NegotiatedProtocol != want {
+				t.Errorf("%s: protocol %q, want %q", id.Str(), state.NegotiatedProtocol, want)
+			}
+			if (info.HelloBytes > 1420) != hybrid || (info.Overflow > 0) != hybrid {
+				t.Errorf("%s: %d bytes, %d over", id.Str(), info.HelloBytes, info.Overflow)
+			}
+			if v := o.visit(t); v.early() != "GET" {
+				t.Errorf("%s: %q was early", id.Str(), v.early())
+			}
+		}
+	}
+}
+
+// TestFingerprintTLS12: a server without TLS 1.3 is dialled again through crypto/tls, whose hello is another.
+func TestFingerprintTLS12(t *testing.T) {
+	ca := newAuthority(t)
+	addr := stdServer(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(nil, "test.example")}, MaxVersion: tls.VersionTLS12}, echo)
+	d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example"}, Hello: utlshello.Fingerprint(utls.HelloChrome_Auto)}
+	c, err := d.DialEarly(t.Context(), "tcp", addr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, c, "hello")
+	if info := c.Info(); info.Std == "" || info.Redials != 1 || c.ConnectionState().Version != tls.VersionTLS12 {
+		t.Errorf("%+v", info)
+	}
+	c.Close()
+}
+
+// TestFingerprintRefused: what cannot be honoured fails the dial, by name, and nothing is sent.
+func TestFingerprintRefused(t *testing.T) {
+	o := newOrigin(t)
+	d := o.dialer()
+	d.Hello = utlshello.Fingerprint(utls.HelloChrome_120_PQ)
+	if _, err := d.Dial("tcp", o.addr); err == nil || !strings.Contains(err.Error(), "Kyber") {
+		t.Error(err)
+	}
+}
+
+// TestLinks: who imports this package alone links neither utls nor what comes with it.
+func TestLinks(t *testing.T) {
+	links := func(pkg string) string {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", pkg).Output()
+		if err != nil {
+			t.Fatalf("go list -deps %s: %v", pkg, err)
+		}
+		return "\n" + string(out)
+	}
+	for _, pkg := range []string{".", "./handshake", "./tfo", "./tfohttp"} {
+		deps := links(pkg)
+		for _, heavy := range []string{"github.com/refraction-networking/", "github.com/andybalholm/brotli", "github.com/klauspost/compress"} {
+			if strings.Contains(deps, "\n"+heavy) {
+				t.Errorf("%s links %s", pkg, heavy)
+			}
+		}
+	}
+	if !strings.Contains(links("./handshake/utlshello"), "\ngithub.com/refraction-networking/utls\n") {
+		t.Error("go list does not tell what is linked")
+	}
+}

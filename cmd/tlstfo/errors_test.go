@@ -58,10 +58,13 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	if out := mustRun(t, "-h"); !strings.Contains(out, "  get ") {
-		t.Errorf("%q", out)
+	out := mustRun(t, "-h")
+	for _, want := range []string{"  get ", "  probe ", "  demo ", "exit code"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q lacks %q", out, want)
+		}
 	}
-	out := mustRun(t, "get", "-h")
+	out = mustRun(t, "get", "-h")
 	for _, name := range flagNames() {
 		if !strings.Contains(out, "\n  -"+name+" ") {
 			t.Errorf("the help lacks -%s", name)

@@ -2,6 +2,8 @@
 // they took.
 //
 //	tlstfo get https://example.com/
+//	tlstfo probe example.com
+//	tlstfo demo
 //
 // See tlstfo -h.
 package main
@@ -61,7 +63,7 @@ const (
 
 func main() {
 	netlab.Main(labProcesses()) // in a process of the demonstration's lab: does not return
-	log.SetOutput(io.Discard) // where net/http tells of servers that say too much
+	log.SetOutput(io.Discard)   // where net/http tells of servers that say too much
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
@@ -112,6 +114,7 @@ func help() string {
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-8s %s\n", c.name, c.summary)
 	}
-	b.WriteString("\ntlstfo COMMAND -h lists the flags of a command.\n")
+	b.WriteString("\ntlstfo COMMAND -h lists the flags of a command, and says what its output means.\n" +
+		"The exit code is 0 if all went well, 1 if not, 2 if the command line is wrong.\n")
 	return b.String()
 }

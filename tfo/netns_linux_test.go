@@ -24,6 +24,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // for the child processes: the race detector need not wait a second at the end of each
 	netlab.Main(labFuncs)
 	switch os.Getenv(envInside) {
 	case "":

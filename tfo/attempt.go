@@ -86,7 +86,7 @@ type Flight struct {
 // (WayFastOpen) or right after the connect (WayPlain). Without data the attempt is a plain connect. An error ends the whole dial and is
 // returned as it is. Data must not be changed until DialContext returns.
 //
-// It may be called by several goroutines at once, for different attempts, and on others than that of DialContext. ctx ends
+// It may be called by several goroutines at once, for different attempts, on that of DialContext or on others. ctx ends
 // when the attempt has lost; DialContext waits for the callback's return.
 type FirstFlight func(ctx context.Context, a *Attempt) (Flight, error)
 

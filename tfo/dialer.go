@@ -30,7 +30,8 @@ type Dialer struct {
 	// Disable switches TCP Fast Open off: every attempt is plain.
 	Disable bool
 
-	// Memory remembers where Fast Open did harm, so that dials set out plainly there for a while. Nil: nothing is remembered.
+	// Memory remembers where Fast Open did harm, so that dials set out plainly there for a while. On Linux it also spares dials that follow within a second
+	// about ten system calls. Nil: nothing is remembered.
 	Memory *Memory
 
 	// Trace has hooks that are called during dials. Nil: none, but for those of the context (see WithTrace).

@@ -19,10 +19,16 @@
 // SYN-ACK was lost, gets that flight a second time. A [Memory] keeps Fast Open away, for a while, from where it did harm, so that only the first dial
 // pays for that.
 //
+// # Watching
+//
+// [Info] is the report of a dial when it is over, [Trace] has hooks for what happens meanwhile, and [Memory.Snapshot] says what is avoided, and until when.
+//
 // # Systems
 //
 // On Linux the SYN is sent by sendmsg with MSG_FASTOPEN, inside net.Dialer's control hook, so that deadlines, cancellation and errors are
-// those of package net. The client needs bit 1 of net.ipv4.tcp_fastopen (the default), a server bit 2.
+// those of package net. The client needs bit 1 of net.ipv4.tcp_fastopen (the default), a server bit 2. Whether there is a cookie, and how much fits,
+// the kernel is asked beforehand (tcp_metrics, the route), which takes about as many system calls as the dial; with a [Memory] what it said of a destination
+// with a cookie is believed for a second. What the SYN really carries is the kernel's decision, and [Info] has that.
 //
 // The code for macOS, FreeBSD and Windows was written from the sources of the kernels (macOS, FreeBSD) and from the documentation, and is compiled and vetted for them, on
 // amd64 and arm64. It has never run on any of the three. Tests on Linux drive it over fakes of the system calls, and over Linux sockets where the steps are the
@@ -41,6 +47,8 @@
 //
 //   - With a local port that the caller chose there is no race, for two connections cannot share it: a middlebox that swallows SYNs with data then
 //     costs a second, until the kernel's retransmission without data.
+//   - The kernel is asked about the way that an unbound socket would take. A socket that a control hook binds to another interface may so have a cookie that is not
+//     known beforehand (the SYN carries the data all the same), or none that is expected (the data follows).
 //   - While an attempt with once-only bytes is under way, other attempts go without, even if it has not sent them yet.
 //   - macOS and Windows: a dial cannot be joined by net.Dialer, so what that does of its own accord after a connect to itself or without a free port is not done.
 //   - Multipath TCP is never used: with Fast Open, what the server writes first can stall.

@@ -9,9 +9,9 @@ import (
 // Trace is a set of hooks that are called during a dial; any of them may be nil. It is set for a Dialer (Dialer.Trace) or for a context
 // (WithTrace), and must not be changed afterwards. Nothing is allocated, and no clock is read, for hooks that are not there.
 //
-// SynSent is called on the goroutine of its attempt: hooks of different attempts of one dial may run at once, and beside the others. All other hooks of a
-// dial are called one after the other, on the goroutine that called DialContext, or Memory.Stalled. Different dials know nothing of each other. The
-// dial waits for a hook, and the attempts race on meanwhile: a hook must not block. No lock of this package is held, so that a hook may
+// SynSent is called on the goroutine of its attempt, and may run beside SynSent of another attempt of the dial and beside every other hook. The other hooks of a
+// dial are called one after the other, though not always on the goroutine of DialContext; BackOffStart also on that of Memory.Stalled. Different dials
+// know nothing of each other. The dial waits for a hook, and the attempts race on meanwhile: a hook must not block. No lock of this package is held, so that a hook may
 // call anything in it; but an Attempt that it is given is complete only in AttemptDone, and until then only the fields before the results may be read, during the
 // call. After DialContext has returned, only Memory.Stalled calls hooks (BackOffStart).
 //

@@ -36,12 +36,18 @@ type user struct {
 // newUser starts a client process that talks to the server at ip.
 func newUser(t *testing.T, lab *netlab.Lab, ip string, p profile) *user {
 	t.Helper()
+	return startUser(t, lab, ip, "client", p)
+}
+
+// startUser is newUser for a process of another kind, which takes the same orders.
+func startUser(t *testing.T, lab *netlab.Lab, ip, kind string, p profile) *user {
+	t.Helper()
 	arg, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // outlives t.Context, so that the process can end by itself
-	cmd := lab.Client.Func(ctx, "client", string(arg))
+	cmd := lab.Client.Func(ctx, kind, string(arg))
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
 	cmd.Stderr = os.Stderr

@@ -227,7 +227,7 @@ func (o *demoOptions) record(ctx context.Context, std streams) (p *waterfall.Pic
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scene.close()) }()
-	progress := newProgress(std.err)
+	progress := newProgress(std.err, terminalOf(std.err))
 	defer progress.done()
 	p = &waterfall.Picture{Title: "A GET request over TLS 1.3", Caption: caption}
 	for _, again := range []bool{false, true} {

@@ -148,7 +148,7 @@ func probe(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
-	p := &prober{options: &o, req: req, config: config, progress: newProgress(std.err)}
+	p := &prober{options: &o, req: req, config: config, progress: newProgress(std.err, terminalOf(std.err))}
 	err = p.run(ctx)
 	p.progress.done()
 	if ctx.Err() != nil {

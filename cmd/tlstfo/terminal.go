@@ -13,10 +13,11 @@ import (
 
 // terminal is what a stream can show.
 type terminal struct {
-	width int
-	is    bool // a terminal, and no dumb one
-	color bool
-	ascii bool // nothing else can be shown
+	is     bool // it is a terminal
+	width  int
+	moving bool // what was written can be written over
+	color  bool
+	ascii  bool // nothing else can be shown
 }
 
 // terminalOf asks the system and the environment. Where there is no terminal
@@ -33,7 +34,7 @@ func terminalOf(w io.Writer) terminal {
 		return t
 	}
 	if width, ok := terminalWidth(f); ok {
-		t.is = !dumb
+		t.is, t.moving = true, !dumb
 		t.color = !dumb && os.Getenv("NO_COLOR") == "" // https://no-color.org
 		if width > 0 {
 			t.width = width
@@ -56,24 +57,26 @@ func localeIsUTF8() bool {
 	return runtime.GOOS == "darwin"
 }
 
-// progress says what is being done, once that takes longer than a moment.
+// progress says what is being done, once that takes longer than a moment, to
+// who looks on at a terminal.
 type progress struct {
-	w     io.Writer
-	erase bool // one line, written over
-	timer *time.Timer
+	w        io.Writer
+	terminal terminal
+	timer    *time.Timer
 
-	mu   sync.Mutex
-	text string
-	on   bool
+	mu    sync.Mutex
+	text  string
+	shown bool
+	ended bool
 }
 
-func newProgress(w io.Writer) *progress {
+func newProgress(w io.Writer, t terminal) *progress {
 	const moment = time.Second
-	p := &progress{w: w, erase: terminalOf(w).is}
+	p := &progress{w: w, terminal: t}
 	p.timer = time.AfterFunc(moment, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.on = true
+		p.shown = p.terminal.is && !p.ended
 		p.show()
 	})
 	return p
@@ -84,15 +87,15 @@ func (p *progress) say(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.text = text
-	if p.on {
-		p.show()
-	}
+	p.show()
 }
 
 func (p *progress) show() {
-	if p.erase {
+	switch {
+	case !p.shown:
+	case p.terminal.moving:
 		fmt.Fprintf(p.w, "\r\x1b[K%s ...", p.text)
-	} else {
+	default:
 		fmt.Fprintf(p.w, "%s ...\n", p.text)
 	}
 }
@@ -102,8 +105,8 @@ func (p *progress) done() {
 	p.timer.Stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.on && p.erase {
+	if p.shown && p.terminal.moving {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
-	p.on = false
+	p.shown, p.ended = false, true
 }

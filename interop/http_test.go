@@ -1,0 +1,80 @@
+package interop
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tlstfo/tlstfo/internal/netlab"
+)
+
+// TestHTTPWarm is the point of tfohttp: on a warm path a GET is answered after one round trip, over HTTP/1.1 and HTTP/2. A POST takes two: its hello rides
+// in the SYN, and it follows the handshake. (HAProxy answers early data after the handshake.) Packets say so, and the server's log says what was early.
+func TestHTTPWarm(t *testing.T) {
+	for _, kind := range []string{"nginx", "HAProxy"} {
+		t.Run(kind, func(t *testing.T) {
+			for _, way := range []string{http1, http2} {
+				t.Run(way, func(t *testing.T) {
+					versions(t, func(t *testing.T, lab *netlab.Lab, ip string) { testHTTPWarm(t, lab, ip, kind, way) })
+				})
+			}
+		})
+	}
+}
+
+func testHTTPWarm(t *testing.T, lab *netlab.Lab, ip, kind, way string) {
+	s := startSite(t, lab, kind)
+	u := startUser(t, lab, ip, "http", profile{CA: s.CA})
+	warm := 1
+	if kind == "HAProxy" {
+		warm = 2
+	}
+	if got := u.get(way).turns(); got != 3 {
+		t.Errorf("first contact took %d round trips, want 3", got)
+	}
+	for range 3 {
+		x := u.get(way)
+		x.want(t, warm, true)
+		x.wantInSYN(t, true)
+		x = u.post(way, "body")
+		x.want(t, 2, true)
+		x.wantInSYN(t, false)
+	}
+	protocol := map[string]string{http1: "HTTP/1.1", http2: "HTTP/2.0"}[way]
+	var want []string
+	for _, a := range u.sent {
+		want = append(want, a.order.Method+" "+a.order.Path+" "+protocol)
+	}
+	log := s.requests()
+	if len(log) != len(want) {
+		t.Fatalf("the server was asked %+v, want %q", log, want)
+	}
+	for i, r := range log {
+		early := "0"
+		if i > 0 && strings.HasPrefix(r.Request, "GET ") {
+			early = "1"
+		}
+		if r.Request != want[i] || r.Early != early && kind == "nginx" {
+			t.Errorf("the server was asked %+v, want %q, early %s", r, want[i], early)
+		}
+	}
+}
+
+// wantInSYN checks that the whole first flight rode in the SYN: the hello, and, if the request was to be early, a compatibility CCS and
+// one record with the whole request; and that nothing else of the client's came before the server's first packet.
+func (x *exchange) wantInSYN(t *testing.T, early bool) {
+	t.Helper()
+	c := x.last()
+	syn, _ := c.SYN()
+	want := fmt.Sprintf("22:%d", x.HelloBytes-5)
+	if early {
+		want += fmt.Sprintf(" 20:1 23:%d", x.Early.Bytes+1+16)
+	}
+	if x.Early.Accepted != early || x.Early.Offered != early || (x.Early.Bytes > 0) != early {
+		t.Errorf("%s %s: early data %+v (%s)", x.order.Way, x.order.Method, x.Early, x.EarlyReason)
+	}
+	if got := recordTypes(syn.Payload); got != want || !syn.TFO.HasCookie() || !x.SynAcked || len(c.BeforeResponse()) != 1 || len(x.conns) != 1 {
+		t.Errorf("%s %s: the SYN has the records %q, want %q; a cookie %v, acknowledged %v:\n%v",
+			x.order.Way, x.order.Method, got, want, syn.TFO.HasCookie(), x.SynAcked, x.packets())
+	}
+}

@@ -29,8 +29,6 @@ type hazard struct {
 
 	cold bool // the short run meets it at first contact, too: it needs no data in the SYN
 
-	slow bool // the first meeting takes longer than it should: a second more
-
 	// learns: Fast Open did harm, so that it is left alone from the second meeting on.
 	learns bool
 	// twice is why a GET may reach the application twice; "" if it must not.
@@ -53,8 +51,8 @@ func hazards() []hazard {
 		{name: "SYN with data reset", does: "a SYN with data is answered by a reset", fault: netlab.Fault{Name: netlab.ResetSYNData, Delay: rtt / 4}, learns: true},
 		{name: "SYN with option reset", does: "a SYN with a Fast Open option is answered by a reset", fault: netlab.Fault{Name: netlab.ResetTFO, Delay: rtt / 4}, cold: true, learns: true},
 		{name: "SYN-ACK lost once", does: "the first SYN-ACK vanishes, net/http's likewise", fault: netlab.Fault{Name: netlab.DropSYNACK, Times: 1}, learns: true, twice: unanswered},
-		{name: "black hole", does: "after the SYN-ACK to a SYN with data nothing passes in either direction", fault: netlab.Fault{Name: netlab.BlackHole}, slow: true, learns: true, twice: unanswered},
-		{name: "black hole from the server", does: "after the SYN-ACK to a SYN with data nothing of the server's passes", fault: netlab.Fault{Name: netlab.BlackHole, From: netlab.ServerSide}, slow: true, learns: true, twice: unanswered},
+		{name: "black hole", does: "after the SYN-ACK to a SYN with data nothing passes in either direction", fault: netlab.Fault{Name: netlab.BlackHole}, learns: true, twice: unanswered},
+		{name: "black hole from the server", does: "after the SYN-ACK to a SYN with data nothing of the server's passes", fault: netlab.Fault{Name: netlab.BlackHole, From: netlab.ServerSide}, learns: true, twice: unanswered},
 		{name: "SYN duplicated", does: "a SYN with data arrives twice, 5 ms apart", fault: netlab.Fault{Name: netlab.DuplicateSYNData, Delay: 5 * time.Millisecond}},
 		{name: "SYN replayed", does: "when a connection has ended its SYN with data arrives once more", fault: netlab.Fault{Name: netlab.ReplaySYNData, Delay: rtt / 4}, twice: replayed},
 		{name: "reordering", does: "a fifth of all packets takes 5 ms longer than the others", fault: netlab.Fault{Name: netlab.Reorder, Percent: 20, Delay: 5 * time.Millisecond}, random: true, twice: unanswered},

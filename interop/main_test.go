@@ -16,7 +16,8 @@ const serverName = "server.test"
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // for the child processes
-	netlab.Main(netlab.Funcs{"client": clientMain, "listening": listeningMain, "gotls": goServerMain, "half": halfMain, "http": httpMain})
+	netlab.Main(netlab.Funcs{"client": clientMain, "listening": listeningMain, "gotls": goServerMain, "half": halfMain, "http": httpMain,
+		"storm": stormMain, "stormserver": stormServerMain})
 	os.Exit(m.Run())
 }
 
@@ -34,13 +35,15 @@ func need(t *testing.T, program string) {
 	}
 }
 
-// versions runs a test over IPv4 and IPv6, each in a lab of its own.
+// versions runs a test over IPv4 and IPv6 at once, each in a lab of its own.
 func versions(t *testing.T, f func(t *testing.T, lab *netlab.Lab, ip string)) {
 	t.Run("IPv4", func(t *testing.T) {
+		t.Parallel()
 		lab := startLab(t)
 		f(t, lab, lab.Server.IPv4.String())
 	})
 	t.Run("IPv6", func(t *testing.T) {
+		t.Parallel()
 		lab := startLab(t)
 		if !lab.Server.IPv6.IsValid() {
 			netlab.Missing(t, "IPv6 in this kernel")

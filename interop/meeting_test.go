@@ -228,9 +228,6 @@ func (m *meeting) late() string {
 		limit := time.Duration(mostRatio*float64(later)) + margin
 		if i == m.first {
 			limit = fresh + mostLost + margin
-			if m.slow {
-				limit += time.Second
-			}
 		}
 		if d := x.toFirstByte(); d > limit {
 			return fmt.Sprintf("dial %d, the first meeting is %d: %v to the first byte, at most %v; net/http needs %v, then %v\n%v", i, m.first, d, limit, fresh, later, x.all)

@@ -26,7 +26,7 @@ func TestThousand(t *testing.T) {
 		}), proto)
 		tr := p.client(t)
 		tr.MaxConnsPerHost, tr.TLSHandshakeTimeout = 32, -1 // a busy machine has no more handshakes to give
-		for range 5 { // all but the first early, however busy the machine is later
+		for range 5 {                                       // all but the first early, however busy the machine is later
 			get(t, tr, p.url+"/warm")
 			cold(t, tr)
 		}

@@ -45,15 +45,19 @@ func TestReady(t *testing.T) {
 
 				u := newLabClient(t, lab, string(f), addr)
 				u.connect("").want(t, 3, false, false) // first contact
-				best := math.Inf(1)
-				const least, most, limit = 3, 30, 1.15
-				for i := 0; i < least || i < most && best > limit*float64(warm[name]); i++ {
+				best, calm := math.Inf(1), 0
+				const least, most, slack = 3, 30, 0.15
+				for i := 0; i < most && (calm < least || best > float64(warm[name])+slack); i++ {
 					x := u.connect("")
+					if x.hedged {
+						continue // the server took so long that the client tried without Fast Open as well
+					}
+					calm++
 					x.want(t, warm[name], true, early)
 					best = min(best, float64(x.Ready)/float64(rtt))
 				}
-				if best > limit*float64(warm[name]) {
-					t.Errorf("READY after %.2f round trips at best, want %d", best, warm[name])
+				if calm < least || best > float64(warm[name])+0.5 { // the packets are exact, the clock is not on a busy machine
+					t.Errorf("%d connections; READY after %.2f round trips at best, want %d", calm, best, warm[name])
 				}
 
 				plain := newLabClient(t, lab, string(f), addr, "no fast open")
@@ -99,6 +103,7 @@ func newLabClient(t *testing.T, lab *netlab.Lab, args ...string) *labClient {
 type trace struct {
 	report
 	netlab.Conn
+	hedged bool // there were two
 }
 
 // connect makes a connection and a call. The packet log holds only these.
@@ -125,9 +130,7 @@ func (u *labClient) connect(way string) *trace {
 		if len(c.FromClient().Filter(func(p netlab.Packet) bool { return p.Len > 0 })) == 0 {
 			continue
 		}
-		if x.Packets != nil {
-			u.t.Errorf("two connections:\n%v", packets)
-		}
+		x.hedged = x.Packets != nil
 		x.Conn = c
 	}
 	return &x
@@ -136,6 +139,9 @@ func (u *labClient) connect(way string) *trace {
 // want checks what the connection cost, and what its SYN carried.
 func (x *trace) want(t *testing.T, ready int, resumed, early bool) {
 	t.Helper()
+	if x.hedged {
+		t.Fatalf("two connections:\n%v", x.Packets)
+	}
 	if got := x.turns() - 1; got != ready || x.Resumed != resumed {
 		t.Errorf("READY after %d round trips, resumed %v; want %d, %v: %+v\n%v", got, x.Resumed, ready, resumed, x.report, x.Packets)
 	}
@@ -151,8 +157,10 @@ func (x *trace) want(t *testing.T, ready int, resumed, early bool) {
 		if got, want := records(syn.Payload), fmt.Sprintf("%s 20:1 23:%d", hello, len(opening)+1+16); got != want || !syn.ClientHello() {
 			t.Errorf("the SYN has the records %q, want %q: hello, compatibility CCS and the opening", got, want)
 		}
-		if before := x.BeforeResponse(); len(before) != 1 || before[0].Seq != syn.Seq {
-			t.Errorf("%d packets with payload before the server's first, want the SYN alone", len(before))
+		for _, p := range x.BeforeResponse() {
+			if end := p.Seq + uint32(p.Len) - syn.Seq; end > 1+uint32(syn.Len) {
+				t.Errorf("before the server's first the client sent more than the SYN: %v", p)
+			}
 		}
 	}
 }

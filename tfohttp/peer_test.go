@@ -27,7 +27,8 @@ type peer struct {
 
 	mu       sync.Mutex
 	conns    []*peerConn
-	onAccept func(n int) // before connection n, from 0 on, is served
+	onAccept func(n int)                  // before connection n, from 0 on, is served
+	raw      func(n int, c net.Conn) bool // serves connection n, or returns false
 }
 
 // peerListener calls onAccept.
@@ -160,7 +161,11 @@ func newPeer(t *testing.T, handler http.Handler, protos ...string) *peer {
 		c := &peerConn{Conn: sc, server: sc, closed: make(chan struct{})}
 		p.mu.Lock()
 		p.conns = append(p.conns, c)
+		n, serve := len(p.conns)-1, p.raw
 		p.mu.Unlock()
+		if serve != nil && serve(n, c) {
+			return
+		}
 		select {
 		case l.conns <- c:
 			<-c.closed

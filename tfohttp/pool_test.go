@@ -193,8 +193,7 @@ func TestIdleConnTimeout(t *testing.T) {
 func TestServerShutsDown(t *testing.T) {
 	versions(t, func(t *testing.T, proto string) {
 		for _, again := range []bool{false, true} {
-			var p *peer
-			p = newPeer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p := newPeer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/last" {
 					w.Header().Set("Connection", "close") // GOAWAY on HTTP/2
 				}

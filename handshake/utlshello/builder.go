@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	utls "github.com/refraction-networking/utls"
 
@@ -28,19 +29,25 @@ type Builder struct {
 // not be honoured, is an error of every BuildHello, and so of every dial: presets without TLS 1.3, with a share of a
 // Kyber draft, or with an extension that the engine does not have.
 //
-// A randomized id with a Seed gives the same fingerprint for every connection, or that error if the seed happens to
-// be without TLS 1.3. Without a Seed every connection has a fingerprint of its own, with TLS 1.3.
+// A randomized id gives every connection of the Builder the same fingerprint: that of its Seed, or of one that is drawn at first use,
+// with TLS 1.3 and a share for the group that it lists first. A session could hardly be resumed under others, whose order of
+// suites is another.
 func Fingerprint(id utls.ClientHelloID) *Builder {
 	b := &Builder{name: id.Str(), any: isRandomized(id)}
+	seeded := func() (utls.ClientHelloID, error) { return id, nil }
+	if b.any && id.Seed == nil {
+		seeded = sync.OnceValues(func() (utls.ClientHelloID, error) { return drawSeed(id) })
+	}
 	b.spec = func() (*utls.ClientHelloSpec, error) {
+		id, err := seeded()
+		if err != nil {
+			return nil, err
+		}
 		spec, err := utls.UTLSIdToSpec(id)
 		if err != nil {
 			return nil, err
 		}
 		return &spec, nil
-	}
-	if b.any && id.Seed == nil {
-		b.spec = func() (*utls.ClientHelloSpec, error) { return randomSpec(id) }
 	}
 	return b
 }
@@ -54,18 +61,39 @@ func isRandomized(id utls.ClientHelloID) bool {
 	return false
 }
 
-// randomSpec draws until a spec has TLS 1.3, which two of five have by utls's default weights.
-func randomSpec(id utls.ClientHelloID) (*utls.ClientHelloSpec, error) {
+// drawSeed draws until a seed gives TLS 1.3, which two of five do by utls's default weights, and a share for the group that is
+// listed first: servers that prefer another would ask for one, and refuse early data by that.
+func drawSeed(id utls.ClientHelloID) (utls.ClientHelloID, error) {
 	for range 200 {
+		seed, err := utls.NewPRNGSeed()
+		if err != nil {
+			return id, err
+		}
+		id.Seed = seed
 		spec, err := utls.UTLSIdToSpec(id)
 		if err != nil {
-			return nil, err
+			return id, err
 		}
-		if spec.TLSVersMax == utls.VersionTLS13 {
-			return &spec, nil
+		if spec.TLSVersMax == utls.VersionTLS13 && sharesFirst(&spec) {
+			return id, nil
 		}
 	}
-	return nil, errors.New("no hello with TLS 1.3 was drawn in 200: the Weights forbid it")
+	return id, errors.New("no hello with TLS 1.3 was drawn in 200: the Weights forbid it")
+}
+
+// sharesFirst tells whether the group that a spec lists first has a share.
+func sharesFirst(spec *utls.ClientHelloSpec) bool {
+	var first utls.CurveID
+	var shares []utls.KeyShare
+	for _, e := range spec.Extensions {
+		switch e := e.(type) {
+		case *utls.SupportedCurvesExtension:
+			first = e.Curves[0]
+		case *utls.KeyShareExtension:
+			shares = e.KeyShares
+		}
+	}
+	return slices.ContainsFunc(shares, func(s utls.KeyShare) bool { return s.Group == first })
 }
 
 // Spec returns a Builder of the hellos that spec describes. It copies spec for every hello, and never changes it.

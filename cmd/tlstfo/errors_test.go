@@ -27,7 +27,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"get", "-n", "x", url}, "-n"},
 		{[]string{"get", "-early", "always", url}, "-early is auto or never"},
 		{[]string{"get", "-tfo", "always", url}, "-tfo is auto or never"},
-		{[]string{"get", "-http", "2", url}, "-http"},
+		{[]string{"get", "-http", "3", url}, "-http"},
 		{[]string{"get", "-timeout", "-1s", url}, "-timeout"},
 		{[]string{"get", "-wait", "5", url}, "-wait"},
 		{[]string{"get", "-key", "x", url}, "-cert"},
@@ -191,8 +191,8 @@ func TestGetGarbage(t *testing.T) {
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort")
 		}
 	}, nil)
-	mustFail(t, exitFailure, []string{"longer than 1 MiB"}, s.args("https://server.test/head")...)
-	mustFail(t, exitFailure, []string{"no HTTP/1.1 response", "malformed"}, s.args("https://server.test/garbage")...)
+	mustFail(t, exitFailure, []string{"headers exceeded 1048576 bytes"}, s.args("https://server.test/head")...)
+	mustFail(t, exitFailure, []string{"no HTTP response", s.addr, "malformed"}, s.args("https://server.test/garbage")...)
 	if r := runCommand(t, s.args("https://server.test/cut")...); r.code != exitFailure || r.out != "short" || !strings.Contains(r.err, "not whole") {
 		t.Errorf("a body that is cut short: %+v", r)
 	}

@@ -8,6 +8,9 @@ import (
 	"io"
 	"math"
 	"net"
+	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/tlstfo/tlstfo"
@@ -15,7 +18,7 @@ import (
 
 const getHelp = `usage: tlstfo get [flags] URL
 
-Requests an https:// URL over HTTP/1.1. The ClientHello rides in the SYN where
+Requests an https:// URL over HTTP/1.1 or HTTP/2. The ClientHello rides in the SYN where
 the system has a TCP Fast Open cookie of the server. GET, HEAD, OPTIONS and
 TRACE requests without a body ride there too, as TLS 1.3 early data, where a
 ticket of the server allows it: these may be replayed by an attacker, so
@@ -26,7 +29,8 @@ nothing else is ever early. Redirects are not followed.
                   never: no early data
   -tfo MODE       auto: TCP Fast Open where system and server have it (default)
                   never: no TCP Fast Open
-  -http VERSION   1.1, the only one for now
+  -http VERSION   auto: HTTP/1.1 or HTTP/2, as the server chooses (default)
+                  1.1, 2: nothing else
 
   -X METHOD       the request method (GET, or POST with -d)
   -d DATA         the request body; @FILE reads it from a file, @- from standard input;
@@ -94,7 +98,7 @@ func (o *options) flags() *flag.FlagSet {
 	set.IntVar(&o.n, "n", 1, "")
 	set.StringVar(&o.early, "early", "auto", "")
 	set.StringVar(&o.tfo, "tfo", "auto", "")
-	set.StringVar(&o.http, "http", "1.1", "")
+	set.StringVar(&o.http, "http", "auto", "")
 	set.StringVar(&o.method, "X", "", "")
 	set.Func("d", "", list(&o.data))
 	set.Func("H", "", list(&o.fields))
@@ -127,8 +131,8 @@ func (o *options) parse(args []string) error {
 		return usageError("-early is auto or never")
 	case o.tfo != "auto" && o.tfo != "never":
 		return usageError("-tfo is auto or never")
-	case o.http != "1.1":
-		return usageError("-http is 1.1 for now")
+	case !slices.Contains([]string{"auto", "1.1", "2"}, o.http):
+		return usageError("-http is auto, 1.1 or 2")
 	case o.timeout < 0 || o.wait < 0:
 		return usageError("-timeout and -wait must not be negative")
 	case o.key != "" && o.cert == "":
@@ -161,14 +165,7 @@ func get(ctx context.Context, args []string, std streams) error {
 		return err
 	}
 	const endless = math.MaxInt64 // -timeout ends the requests, and nothing else does
-	c := &client{
-		dialer: &tlstfo.Dialer{TLSConfig: config, NoFastOpen: o.tfo == "never", Timeout: endless},
-		addr:   req.addr,
-		early:  o.early == "auto" && req.replayable,
-	}
-	if o.connect != "" {
-		c.addr = o.connect
-	}
+	dialer := &tlstfo.Dialer{TLSConfig: config, NoFastOpen: o.tfo == "never", Timeout: endless}
 	if o.sessions != "" {
 		sessions, err := tlstfo.OpenFileSessions(o.sessions, &tlstfo.FileSessionsOptions{
 			OnError: func(err error) { show(std.err, err) },
@@ -177,9 +174,9 @@ func get(ctx context.Context, args []string, std streams) error {
 			return err
 		}
 		defer sessions.Close()
-		c.dialer.Sessions = sessions
+		dialer.Sessions = sessions
 	}
-	return c.fetchAll(ctx, &o, req, std)
+	return newClient(&o, dialer, req).fetchAll(ctx, &o, req, std)
 }
 
 // fetchAll makes the requests one after the other. One that fails does not
@@ -206,7 +203,7 @@ func (c *client) fetchAll(ctx context.Context, o *options, req *request, std str
 		}
 		// The tickets of this connection are for the next one. Close bounds the
 		// wait: two round trips and the server's time.
-		c.dialer.Flush(ctx)
+		c.transport.Flush(ctx)
 		if n < o.n {
 			pause(ctx, o.wait)
 		}
@@ -219,6 +216,9 @@ func (c *client) fetchAll(ctx context.Context, o *options, req *request, std str
 	}
 	return errShown
 }
+
+// noProxy: the command connects by itself.
+func noProxy(*http.Request) (*url.URL, error) { return nil, nil }
 
 // pause waits for a time, or for the end of the context.
 func pause(ctx context.Context, d time.Duration) {

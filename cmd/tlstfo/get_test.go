@@ -89,10 +89,10 @@ func TestGetJSON(t *testing.T) {
 	got = strings.ReplaceAll(got, s.addr, "ADDR")
 	got = regexp.MustCompile(`("(?:dns|connect|first_byte|total)"):[0-9.]+`).ReplaceAllString(got, "$1:MS")
 	first := `{"n":1,"status":200,"proto":"HTTP/1.1","body_bytes":5,"body_sha256":"` + fmt.Sprintf("%x", sha256.Sum256([]byte("hello"))) +
-		`","tls":"TLS 1.3","alpn":"http/1.1","resumed":false,"early":{"offered":false,"accepted":false,"bytes":0,"reason":"no session"},` +
+		`","tls":"TLS 1.3","alpn":"http/1.1","resumed":false,"early":{"offered":false,"accepted":false,"bytes":0,"reason":"not asked"},` +
 		`"tfo":{"way":"plain","cookie":"none","syn_bytes":0,"syn_acked":false,"why":"disabled"},` +
 		`"ms":{"dns":MS,"connect":MS,"first_byte":MS,"total":MS},"remote":"ADDR","error":""}` + "\n"
-	second := strings.NewReplacer(`"n":1`, `"n":2`, `"resumed":false`, `"resumed":true`, "no session", "unsupported for session").Replace(first)
+	second := strings.NewReplacer(`"n":1`, `"n":2`, `"resumed":false`, `"resumed":true`, "not asked", "unsupported for session").Replace(first)
 	if got != first+second {
 		t.Errorf("got\n%swant\n%s", got, first+second)
 	}
@@ -126,6 +126,30 @@ func TestGetTimes(t *testing.T) {
 			t.Errorf("request %d: %+v", r.N, ms)
 		}
 	}
+}
+
+// -http says which protocols are spoken.
+func TestGetHTTP(t *testing.T) {
+	h2 := newServer(t, echo, func(_ *authority, s *httptest.Server) { s.EnableHTTP2 = true })
+	h1 := newServer(t, echo, nil)
+	for _, tt := range []struct {
+		server            *server
+		http, proto, alpn string
+	}{
+		{h2, "auto", "HTTP/2.0", "h2"}, {h2, "1.1", "HTTP/1.1", ""}, {h2, "2", "HTTP/2.0", "h2"},
+		{h1, "auto", "HTTP/1.1", "http/1.1"}, {h1, "1.1", "HTTP/1.1", "http/1.1"},
+	} {
+		for _, r := range lines(t, mustRun(t, tt.server.args("-json", "-n", "2", "-http", tt.http, "https://server.test/")...)) {
+			if r.Proto != tt.proto || r.ALPN != tt.alpn || r.Status != 200 || r.Resumed != (r.N > 1) || r.MS.FirstByte <= 0 {
+				t.Errorf("-http %s: %+v", tt.http, r)
+			}
+		}
+	}
+	want := "POST /a host=server.test sni=server.test body=x=y\n"
+	if got := mustRun(t, h2.args("-d", "x=y", "https://server.test/a")...); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	mustFail(t, exitFailure, []string{"no application protocol"}, h1.args("-http", "2", "https://server.test/")...)
 }
 
 // The tickets of one run are there for the next.

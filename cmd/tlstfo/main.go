@@ -36,7 +36,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"get", "request a URL over HTTP/1.1, in one round trip where that can be", get},
+		{"get", "request a URL, in one round trip where that can be", get},
 		{"probe", "tell how many round trips a server takes, and what stands in the way of one", probe},
 		{"demo", "show what it saves, packet by packet: needs no network and no privileges", demo},
 	}

@@ -148,6 +148,7 @@ func probe(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
+	config.NextProtos = []string{"http/1.1"}
 	p := &prober{options: &o, req: req, config: config, progress: newProgress(std.err, terminalOf(std.err))}
 	err = p.run(ctx)
 	p.progress.done()

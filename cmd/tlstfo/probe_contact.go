@@ -32,7 +32,6 @@ type contact struct {
 // dial if early says so.
 func (p *prober) contact(ctx context.Context, addr string, early bool) (c contact, err error) {
 	speaksHTTP := p.std[0].problem == nil
-	from := &client{dialer: p.dialer, addr: addr}
 	seen := make(chan tfo.CookieState, 1)
 	dialCtx := tfo.WithTrace(ctx, &tfo.Trace{SynSent: func(s tfo.SynSent) {
 		select {
@@ -41,7 +40,7 @@ func (p *prober) contact(ctx context.Context, addr string, early bool) (c contac
 		}
 	}})
 	start := time.Now()
-	conn, err := from.dial(dialCtx, early && speaksHTTP, p.req)
+	conn, err := p.dial(dialCtx, addr, early && speaksHTTP)
 	if err != nil {
 		return c, err
 	}
@@ -74,6 +73,19 @@ func (p *prober) contact(ctx context.Context, addr string, early bool) (c contac
 	c.info, c.state, c.problem = conn.Info(), conn.ConnectionState(), problem
 	c.tooEarly = c.status == http.StatusTooEarly && c.info.Early.Accepted
 	return c, nil
+}
+
+// dial connects. An early request is *replayable*, and is handed over with the
+// dial; no other one is ever sent before the handshake is complete.
+func (p *prober) dial(ctx context.Context, addr string, early bool) (*tlstfo.Conn, error) {
+	if early {
+		return p.dialer.DialEarly(ctx, "tcp", addr, p.req.bytes)
+	}
+	conn, err := p.dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*tlstfo.Conn), nil
 }
 
 // ticketCounter is a tlstfo.SessionCache that can show its tickets.

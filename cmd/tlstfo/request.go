@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,14 +15,15 @@ import (
 	"strings"
 )
 
-// request is an HTTP/1.1 request as it goes over the wire.
+// request is what is to be requested.
 type request struct {
+	http       *http.Request // of which each try takes a copy
 	method     string
 	host       string // of the URL, without the brackets and the zone of an IPv6 literal
 	addr       string // host:port to dial
 	hostField  string // the Host field
-	bytes      []byte
-	replayable bool // it may ride in early data
+	bytes      []byte // as it goes over the wire with HTTP/1.1
+	replayable bool   // it may ride in early data
 }
 
 // newRequest makes the request that the options ask for.
@@ -57,14 +60,28 @@ func newRequest(o *options, stdin io.Reader) (*request, error) {
 	if port == "" {
 		port = "443"
 	}
+	addr := cmp.Or(o.connect, net.JoinHostPort(u.Hostname(), port))
+	req.URL.Host, req.URL.User = addr, nil // Host and Authorization are set
 	return &request{
+		http:       req,
 		method:     method,
 		host:       host,
-		addr:       net.JoinHostPort(u.Hostname(), port),
+		addr:       addr,
 		hostField:  req.Host,
 		bytes:      wire.Bytes(),
 		replayable: body == nil && replayable(req),
 	}, nil
+}
+
+// fresh returns a copy of the request for one try.
+func (r *request) fresh(ctx context.Context) (*http.Request, error) {
+	req := r.http.Clone(ctx)
+	if r.http.GetBody == nil {
+		return req, nil
+	}
+	body, err := r.http.GetBody()
+	req.Body = body
+	return req, err
 }
 
 // parseURL accepts https:// URLs only.

@@ -11,7 +11,7 @@ import (
 // whatever is dialled, the server has to prove that it is this one, or the one
 // of -servername.
 func tlsConfig(o *options, host string) (*tls.Config, error) {
-	config := &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}}
+	config := &tls.Config{ServerName: host}
 	if o.serverName != "" {
 		config.ServerName = o.serverName
 	}

@@ -85,7 +85,8 @@
 //     nothing is sent: the server is dialled again with the hybrid. Every 24 hours
 //     (Dialer.HybridRefresh) a resumption has the hybrid share again, fit or not.
 //
-// tls.Config.CurvePreferences is always obeyed.
+// tls.Config.CurvePreferences is always obeyed. A Dialer.Hello keeps its own
+// groups and shares as far as that allows.
 //
 // # What becomes of the fields of tls.Config
 //

@@ -37,6 +37,8 @@ type profile struct {
 	NoEarly    bool // an EarlyDataPolicy that refuses
 	NoTickets  bool
 	Hosts      []string // what every name resolves to
+
+	Fingerprint string // a key of fingerprints, or "": the compact hello
 }
 
 // patience is how long a client waits for anything: so long that a network which loses a tenth of all packets cannot try it.
@@ -102,6 +104,7 @@ func clientMain(args []string) error {
 		dialer: &tlstfo.Dialer{TLSConfig: config, NoFastOpen: p.NoFastOpen, Early: tlstfo.ReplayableHTTP1, Timeout: patience},
 		std:    config.Clone(),
 	}
+	c.dialer.Hello = p.hello()
 	if p.Hosts != nil {
 		c.resolver = hosts(p.Hosts...)
 		c.dialer.NetDialer = &net.Dialer{Resolver: c.resolver}

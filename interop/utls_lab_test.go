@@ -1,0 +1,113 @@
+package interop
+
+import (
+	"crypto/tls"
+	"testing"
+
+	utls "github.com/refraction-networking/utls"
+
+	"github.com/tlstfo/tlstfo/handshake"
+	"github.com/tlstfo/tlstfo/handshake/utlshello"
+	"github.com/tlstfo/tlstfo/internal/netlab"
+)
+
+// fingerprints are the hellos that client processes can send. It is never changed.
+var fingerprints = map[string]utls.ClientHelloID{
+	"chrome": utls.HelloChrome_Auto, "firefox": utls.HelloFirefox_Auto, "safari": utls.HelloSafari_Auto,
+	"edge": utls.HelloEdge_Auto, "ios": utls.HelloIOS_Auto, "randomized": utls.HelloRandomizedALPN,
+}
+
+// hello is the Builder of a client process; nil is the compact hello.
+func (p profile) hello() handshake.Builder {
+	if p.Fingerprint == "" {
+		return nil
+	}
+	return utlshello.Fingerprint(fingerprints[p.Fingerprint])
+}
+
+// classical leaves out the group that is too long for a SYN.
+var classical = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+
+// TestFingerprintWarm: under a fingerprint that fits the SYN a warm request takes one round trip, with hello and request in it; Chrome's takes two,
+// and one if its post-quantum share is left out.
+func TestFingerprintWarm(t *testing.T) {
+	versions(t, func(t *testing.T, lab *netlab.Lab, ip string) {
+		n := startNginx(t, lab, nil)
+		ca := n.credentials().ca
+		var users []*user
+		for name := range fingerprints {
+			p := profile{CA: ca, Fingerprint: name}
+			if name == "randomized" {
+				p.Groups = classical // one seed in two has the post-quantum share
+			}
+			u := newUser(t, lab, ip, p)
+			users = append(users, u)
+			u.get(early) // the first of all users asks for the cookie
+			x := u.get(early)
+			if name != "chrome" {
+				x.wantEarly(t)
+				u.get(dial).want(t, 2, true)
+				continue
+			}
+			x.want(t, 2, true)
+			if !x.Early.Accepted || x.Overflow == 0 || x.SynBytes == 0 {
+				t.Errorf("Chrome: early data %+v (%s), %d bytes in the SYN, %d over; want it accepted although it did not fit", x.Early, x.EarlyReason, x.SynBytes, x.Overflow)
+			}
+			small := newUser(t, lab, ip, profile{CA: ca, Fingerprint: name, Groups: classical})
+			users = append(users, small)
+			small.get(early).want(t, 2, false)
+			small.get(early).wantEarly(t)
+		}
+		n.check(users...)
+	})
+}
+
+// TestFingerprintOneRoundTrip measures the warm request under Firefox's hello.
+func TestFingerprintOneRoundTrip(t *testing.T) {
+	lab := startLab(t)
+	ip := lab.Server.IPv4.String()
+	n := startNginx(t, lab, nil)
+	u := newUser(t, lab, ip, profile{CA: n.credentials().ca, Fingerprint: "firefox"})
+	u.get(early).want(t, 3, false)
+	t.Logf("first response byte after %.2f round trips", bestTrips(t, func() *exchange { return u.get(early) }))
+	n.check(u)
+}
+
+// TestFingerprintSServer: OpenSSL takes every fingerprint's early data, and asks for another share where it wants P-384.
+func TestFingerprintSServer(t *testing.T) {
+	lab := startLab(t)
+	ip := lab.Server.IPv4.String()
+	s := startSServer(t, lab, newCredentials(t), ip)
+	var users []*user
+	for name := range fingerprints {
+		u := newUser(t, lab, ip, profile{CA: s.cred.ca, Fingerprint: name})
+		u.early = 2
+		users = append(users, u)
+		if x := s.get(u, early); x.Resumed || x.SentHRR || x.Version != tls.VersionTLS13 {
+			t.Errorf("%s: %+v", name, x.summary())
+		}
+		if x := s.get(u, early); !x.Resumed || !x.Early.Accepted {
+			t.Errorf("%s: %+v", name, x.summary())
+		}
+	}
+	s.restart(ip, "-groups", "P-384")
+	for _, u := range users {
+		if x := s.get(u, early); x.Resumed || !x.SentHRR || x.Group != uint16(tls.CurveP384) || x.EarlyReason != "hello retry request" {
+			t.Errorf("%+v", x.summary())
+		}
+	}
+	s.check(users...)
+}
+
+// TestFingerprintTLS12: a server without TLS 1.3 is dialled again through crypto/tls.
+func TestFingerprintTLS12(t *testing.T) {
+	lab := startLab(t)
+	ip := lab.Server.IPv4.String()
+	n := startNginx(t, lab, func(s *settings) { s.TLS12 = true })
+	u := newUser(t, lab, ip, profile{CA: n.credentials().ca, Fingerprint: "firefox"})
+	x := u.get(early)
+	if x.Version != tls.VersionTLS12 || x.Std == "" || x.Redials != 1 {
+		t.Errorf("%+v", x.summary())
+	}
+	n.check(u)
+}

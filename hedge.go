@@ -52,8 +52,6 @@ var errEnded = errors.New("a callback ended the goroutine of the dial")
 // and they take turns at their engines, so that only one is ever chosen.
 type pair struct {
 	first  *shaking
-	opened time.Time
-	delay  time.Duration      // before that
 	cancel context.CancelFunc // ends the hedge
 	done   chan struct{}      // closed when the hedge's goroutine has ended
 
@@ -81,7 +79,8 @@ func (s *shaking) openHedge(ctx context.Context) {
 		plan.broken, plan.brokenTo = plan.broken+s.out.early, s.out.earlyTo
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s.pair = &pair{first: s, opened: time.Now(), delay: s.patience, cancel: cancel, done: make(chan struct{})}
+	s.pair = &pair{first: s, cancel: cancel, done: make(chan struct{})}
+	s.sent = time.Now().Add(-s.patience)
 	s.out.hedged, s.t.info.Hedged = true, true
 	s.c.setInfo(s.t.info)
 	s.c.trace.redial(plan.redial, true)
@@ -155,9 +154,6 @@ func (p *pair) result(ctx context.Context) *shaking {
 		p.mu.Unlock()
 	}
 	if chosen == first {
-		if !first.out.beforeHello {
-			first.slow = p.delay + time.Since(p.opened)
-		}
 		return first
 	}
 	h := chosen
@@ -169,9 +165,13 @@ func (p *pair) result(ctx context.Context) *shaking {
 	return h
 }
 
-// leave ends a pair once its result is settled: nothing of the dial's goroutines is
+// leave ends the pair, if there is one, once its result is settled: no goroutine of the dial is
 // left afterwards.
-func (p *pair) leave() {
+func (s *shaking) leave() {
+	p := s.pair
+	if p == nil {
+		return
+	}
 	p.cancel()
 	<-p.done
 	for _, s := range []*shaking{p.first, p.hedge} {

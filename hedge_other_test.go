@@ -1,11 +1,15 @@
 package tlstfo
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -178,4 +182,102 @@ func TestHedgeGivenUp(t *testing.T) {
 		}
 	}
 	o.Close()
+}
+
+// TestHedgeStorm: whoever wins, at whatever moment a dial is given up, nothing reaches the
+// application twice, early data that was asked for aside, and nothing is left behind.
+func TestHedgeStorm(t *testing.T) {
+	noLeak(t)
+	var storm sync.WaitGroup
+	var won [2]atomic.Int32
+	for worker := range 8 {
+		o := newOrigin(t)
+		d := o.suspect(t)
+		rng := rand.New(rand.NewPCG(uint64(worker), 0))
+		storm.Go(func() {
+			least, most := map[string]int{}, map[string]int{"": 100}
+			for i := range 8 {
+				message := fmt.Sprintf("%d-%d", worker, i)
+				least[message], most[message] = stormDial(t, o, d, rng, message, &won)
+				d = &Dialer{TLSConfig: d.TLSConfig, Early: all, testAcked: true, Sessions: cmp.Or(d.Sessions, d.own)}
+			}
+			o.Close() // waits until the application has seen everything
+			seen := map[string]int{}
+			for len(o.visits) > 0 {
+				seen[(<-o.visits).data]++
+			}
+			for message, n := range seen {
+				if n > most[message] {
+					t.Errorf("%q reached the application %d times", message, n)
+				}
+			}
+			for message, n := range least {
+				if seen[message] < n {
+					t.Errorf("%q reached the application %d times", message, seen[message])
+				}
+			}
+		})
+	}
+	storm.Wait()
+	t.Logf("the first won %d times, the hedge %d times", won[0].Load(), won[1].Load())
+}
+
+// stormDial dials a server that answers on two connections at nearly the same moment, and may give that up then. It returns how
+// often the application may see the message.
+func stormDial(t *testing.T, o *origin, d *Dialer, rng *rand.Rand, message string, won *[2]atomic.Int32) (least, most int) {
+	early, giveUp := rng.IntN(2) == 0, rng.IntN(3) == 0
+	jitter, patience := time.Duration(rng.IntN(3000))*time.Microsecond, time.Duration(rng.IntN(4000))*time.Microsecond
+	open, second := make(chan struct{}), make(chan struct{})
+	o.script(func(n int, conn net.Conn) net.Conn {
+		switch n {
+		case 1:
+			return slowConn{conn, open}
+		case 2:
+			time.AfterFunc(jitter, func() { close(open) })
+			close(second)
+		}
+		return conn
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	send := ways[0].send
+	if early {
+		send = ways[1].send
+	}
+	go func() {
+		select {
+		case <-second:
+		case <-ctx.Done():
+		}
+		if giveUp {
+			time.Sleep(patience)
+			cancel()
+		}
+	}()
+	c, err := send(ctx, d, o.addr, message)
+	switch {
+	case err == nil && early && giveUp:
+		c.HandshakeContext(ctx)
+		c.SetLinger(0)
+		c.Close()
+	case err == nil:
+		got := make([]byte, len(message))
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != message {
+			t.Errorf("%s: echo %q, %v", message, got, err)
+		}
+		won[c.Info().Redials].Add(1)
+		c.Close()
+	case !giveUp:
+		t.Errorf("%s: %v", message, err)
+	}
+	cancel()
+	<-second
+	least, most = 1, 1
+	if giveUp {
+		least = 0
+	}
+	if early {
+		most = 2
+	}
+	return least, most
 }

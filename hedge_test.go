@@ -382,12 +382,10 @@ func TestHedgeDelay(t *testing.T) {
 		}
 	}
 	var h host
-	h.noteSlow(time.Second, false)
-	for range 4 {
-		h.noteSlow(0, true)
-	}
-	if h.slow != 0 {
-		t.Errorf("a prompt server is still called slow: %v", h.slow)
+	for _, k := range []struct{ took, want time.Duration }{{time.Second, time.Second}, {0, time.Second}, {150 * ms, 150 * ms}, {90 * ms, 0}} {
+		if h.noteSlow(k.took); h.slow != k.want {
+			t.Errorf("after %v: slow %v, want %v", k.took, h.slow, k.want)
+		}
 	}
 }
 

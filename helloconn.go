@@ -20,7 +20,7 @@ type helloConn struct {
 	opening func() // a hedge is about to be opened
 	hedge   func(ctx context.Context, hello []byte) (net.Conn, error)
 	swap    func(hedge net.Conn) // the hedge was answered first
-	slow    func(time.Duration)  // the first was, and so long after its SYN-ACK
+	took    func(time.Duration)  // the first was, and so long after its SYN-ACK
 
 	// Of the goroutine that reads.
 	hello    []byte
@@ -84,15 +84,18 @@ func (h *helloConn) Read(p []byte) (int, error) {
 	h.patience = 0
 	n, err := conn.Read(p)
 	conn.SetReadDeadline(time.Time{})
-	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		return n, err
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		n, err = h.race(conn, p)
 	}
-	return h.race(conn, p, began)
+	if n > 0 && h.get() == conn {
+		h.took(time.Since(began))
+	}
+	return n, err
 }
 
 // race reads from a silent connection or from its hedge, whichever is answered
 // first, and closes the other.
-func (h *helloConn) race(first net.Conn, p []byte, began time.Time) (int, error) {
+func (h *helloConn) race(first net.Conn, p []byte) (int, error) {
 	h.opening()
 	ctx, cancel := context.WithCancel(h.ctx)
 	var mu sync.Mutex
@@ -127,7 +130,6 @@ func (h *helloConn) race(first net.Conn, p []byte, began time.Time) (int, error)
 	if n > 0 && choose(first) {
 		cancel()
 		<-done
-		h.slow(time.Since(began))
 		return n, nil
 	}
 	<-done // the first failed, or is not wanted any more

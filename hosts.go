@@ -24,19 +24,16 @@ type host struct {
 	stdUntil   time.Time     // it speaks no TLS 1.3
 	pauseUntil time.Time     // it broke on early data
 	group      tls.CurveID   // what it chose in the last full handshake
-	slow       time.Duration // what it took to answer, from the SYN-ACK on, when a hedge was in vain; 0: not so long
+	slow       time.Duration // what it takes to answer, from the SYN-ACK on, since a hedge was in vain; 0: not so long
 }
 
-// noteSlow notes how long the server took where a hedge was in vain, and
-// forgets it by and by where none was opened.
-func (h *host) noteSlow(slow time.Duration, prompt bool) {
+// noteSlow notes what the server took to answer; 0: that was not measured.
+func (h *host) noteSlow(took time.Duration) {
 	switch {
-	case slow > 0:
-		h.slow = slow
-	case prompt:
-		if h.slow /= 2; 2*h.slow < hedgeMin {
-			h.slow = 0 // no more than the wait that everybody has
-		}
+	case 2*took > hedgeMin:
+		h.slow = took
+	case took > 0:
+		h.slow = 0 // it has as much time anyway
 	}
 }
 

@@ -45,7 +45,8 @@ type shaking struct {
 
 	pair     *pair         // nil: there is no hedge
 	patience time.Duration // how long it may stay silent before there is one
-	slow     time.Duration // what the answer took, where a hedge did not wait for it
+	sent     time.Time     // when it began to be silent; zero if nobody wants to know
+	took     time.Duration // what the answer took since then
 
 	// earlyTo is the session that early data left with, on this dial or on one
 	// that broke before; nil if none did.
@@ -58,10 +59,10 @@ func (s *shaking) run(ctx context.Context) outcome {
 	s.out.op = "handshake"
 	raw := s.raw
 	s.stop = context.AfterFunc(ctx, func() { raw.Close() })
+	defer s.leave()
 	s.out.err = s.exchange(ctx)
-	if p := s.pair; p != nil {
-		defer p.leave()
-		s = p.result(ctx)
+	if s.pair != nil {
+		s = s.pair.result(ctx)
 	}
 	if s.out.err == nil {
 		s.out.err = s.complete()
@@ -147,8 +148,14 @@ func (s *shaking) next() (handshake.Event, error) {
 	ev, err := engine.Next(time.Now())
 	s.out.beforeHello = s.out.beforeHello && !heardServer(engine.State(), err)
 	s.out.accepted = engine.EarlyData() == handshake.EarlyAccepted
-	if s.pair != nil && !s.out.beforeHello {
+	if s.out.beforeHello {
+		return ev, err
+	}
+	if s.pair != nil {
 		s.pair.choose(s)
+	}
+	if !s.sent.IsZero() && s.took == 0 {
+		s.took = time.Since(s.sent)
 	}
 	return ev, err
 }
@@ -171,7 +178,11 @@ func (s *shaking) watch(ctx context.Context) {
 		}
 	case s.mayHedge():
 		if s.patience == 0 {
-			s.patience = hedgeDelay(ctx, s.t.info.RTT, s.c.dialer.hosts.get(s.c.hostKey).slow)
+			slow := s.c.dialer.hosts.get(s.c.hostKey).slow
+			s.patience = hedgeDelay(ctx, s.t.info.RTT, slow)
+			if slow > 0 {
+				s.sent = time.Now()
+			}
 		}
 		wait = s.patience
 	default:
@@ -245,7 +256,7 @@ func (s *shaking) complete() error {
 		if !state.DidResume {
 			h.group = state.CurveID
 		}
-		h.noteSlow(s.slow, s.out.synData != nil && s.pair == nil)
+		h.noteSlow(s.took)
 	})
 	c.mu.Lock()
 	c.exporter, c.state, c.info, c.first = engine.Exporter(), state, t.info, rest[n:]

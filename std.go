@@ -20,7 +20,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 		t.info.Early.Reason = EarlyNotAsked
 	}
 	out := outcome{op: "dial"}
-	var slow time.Duration
+	var took time.Duration
 	var transport net.Conn = c.given
 	if transport == nil {
 		var beside plan
@@ -56,7 +56,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 				t.info = second.info
 				c.setTransport(conn, t)
 			},
-			slow: func(d time.Duration) { slow = d },
+			took: func(d time.Duration) { took = d },
 		}
 	}
 	if c.given != nil {
@@ -82,7 +82,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 	t.info.Resumed = state.DidResume
 	c.dialer.hosts.change(c.hostKey, func(h *host) {
 		h.stdUntil = time.Time{}
-		h.noteSlow(slow, out.synData != nil && !out.hedged)
+		h.noteSlow(took)
 		if state.Version < tls.VersionTLS13 {
 			h.stdUntil = c.dialer.clock.now().wall.Add(stdFor)
 		}

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -21,14 +20,13 @@ type cell struct {
 	hazard
 	before, method string
 
-	mu           sync.Mutex
 	fresh, later []time.Duration // net/http's first request, and its second; both all of them where chance rules
 	first, last  []time.Duration // tlstfo's first dial that met the hazard, and its last one; all from the second on where chance rules
 	sent         int             // with tlstfo
 	arrived      int             // of these
 	twice        int             // of these
-	stdArrived   int
 	stdSent      int
+	stdArrived   int
 }
 
 func newPage() *page { return &page{cells: map[string]*cell{}} }
@@ -44,44 +42,31 @@ func (p *page) cell(h hazard, before, method string) *cell {
 	return c
 }
 
-// add adds a meeting.
+// add counts the requests of a meeting.
 func (c *cell) add(m *meeting) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fresh, later, last := m.std[:1], m.std[1:], m.dials[len(m.dials)-1:]
-	if m.random {
-		fresh, later, last = m.std, m.std, m.dials[1:]
-	}
-	c.fresh, c.later = append(c.fresh, times(fresh)...), append(c.later, times(later)...)
-	c.first, c.last = append(c.first, m.dials[max(m.first, 0)].toFirstByte()), append(c.last, times(last)...)
 	for _, x := range m.dials {
 		c.sent++
-		c.arrived += min(m.times(x), 1)
-		if m.times(x) > 1 {
+		c.arrived += min(m.saw(x), 1)
+		if m.saw(x) > 1 {
 			c.twice++
 		}
 	}
 	for _, x := range m.std {
 		c.stdSent++
-		c.stdArrived += min(m.times(x), 1)
+		c.stdArrived += min(m.saw(x), 1)
 	}
-}
-
-func times(xs []*exchange) (d []time.Duration) {
-	for _, x := range xs {
-		d = append(d, x.toFirstByte())
-	}
-	return d
 }
 
 // row is a cell's part of a line: four columns.
 func (c *cell) row() string {
+	if len(c.fresh) == 0 {
+		return " | | | failed |"
+	}
 	trips := func(d []time.Duration) string {
-		s := fmt.Sprintf("%.1f", inTrips(median(d)))
 		if c.random {
-			s += fmt.Sprintf(" (%.1f)", inTrips(quantile(d, 0.9)))
+			return fmt.Sprintf("%.1f (%.1f)", inTrips(median(d)), inTrips(quantile(d, 0.9)))
 		}
-		return s
+		return fmt.Sprintf("%.1f", inTrips(d[0]))
 	}
 	std := trips(c.fresh)
 	if !c.random && inTrips(c.fresh[0]-c.later[0]) > 1 {
@@ -101,29 +86,31 @@ func inTrips(d time.Duration) float64 { return float64(d) / float64(rtt) }
 
 const pageHead = `# A hostile network
 
-What networks and servers are known to do to TCP Fast Open, and what becomes of requests then. Made by
+What networks and servers are known to do to TCP Fast Open, and what becomes of requests then, beside net/http. Made by
 
     go test ./interop -run TestHostileTable -hostile-table=../docs/hostile-network.md -timeout 1h
 
-which needs Linux, nginx and a few minutes, between two kernels with a round-trip time of %v, and fails if a line is worse than it may be: %s.
+between two real kernels, joined by a wire with a round-trip time of %v that commits the faults (%s). It needs Linux, nginx and some
+minutes, and fails where a line is worse than it may be:
 
-Times are from the first SYN to the first byte of the response, by the packet log, in round trips: of net/http, which always dials anew here; of tlstfo's first dial that met what the line is
-about; of its tenth dial. A GET is given to DialEarly, for it may be repeated; a POST is written after DialContext. "Requests" says how many of tlstfo's reached the
-application, and whether it saw one twice.
+- every request is answered;
+- no POST is seen twice by the application, a GET only where the reason is given below;
+- the first dial that meets the fault takes at most 300 ms longer than net/http, every later one at most 1.05 times as long.
 
-What the client has before: **cold** is nothing, **cookie** is a Fast Open cookie (and no ticket ever), **cookie + ticket** both. Who dials cold gets both by the first connection, so that it is
-seldom the first dial that meets something.
+Times are round trips from the first SYN to the first byte of the response, by the packet log: of net/http, without a kept connection; of the first dial of
+tlstfo that met the fault; of its tenth dial. A GET is given to DialEarly, a POST is written after DialContext. "Requests" says how many of tlstfo's
+reached the application, and how many of these it saw twice.
 
-What may be asked of every line, and is: every request is answered; no POST is ever seen twice, a GET only where the reason is given below; the first meeting costs at most 300 ms
-more than net/http needs, and every later dial at most 1.05 times what net/http needs.
+Before the fault begins the client has nothing (cold), or a Fast Open cookie and never a ticket (cookie), or both (cookie + ticket). Who begins cold has a
+cookie from the first connection on, so that many faults first meet its second dial.
 
 | | before | GET: net/http | first | tenth | requests | POST: net/http | first | tenth | requests |
 |---|---|---|---|---|---|---|---|---|---|
 `
 
 const pageFoot = `
-Where chance rules, these are medians of %d runs, and in parentheses what nine tenths of them kept; "tenth" is all dials from the second to the tenth; each dial of tlstfo has one
-of net/http beside it, and both the same seed.
+Each line is the least of %d runs or more, for a busy machine only adds. Where chance rules it is the median of %d, and in parentheses what nine tenths of them kept; "tenth" is
+there every dial from the second to the tenth, and each dial has one of net/http beside it, under the same seed.
 
 `
 
@@ -141,7 +128,7 @@ func (p *page) write(path string) error {
 		name = get.name
 		fmt.Fprintf(&b, "| %s | %s |%s%s\n", line, get.before, get.row(), post.row())
 	}
-	fmt.Fprintf(&b, pageFoot, manyRuns)
+	fmt.Fprintf(&b, pageFoot, fewRuns, manyRuns)
 	marks := map[string]string{"": "", unanswered: " A GET may be seen twice: (a).", replayed: " A GET may be seen twice: (b)."}
 	for _, h := range hazards() {
 		fmt.Fprintf(&b, "- **%s**: %s.%s\n", h.name, h.does, marks[h.twice])

@@ -62,6 +62,12 @@ func httpMain(args []string) error {
 func doHTTP(t *tfohttp.Transport, o order, a *answer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	switch o.Method {
+	case "SUITE":
+		return suiteHTTP(ctx, t, "https://"+o.Addr)
+	case "MIX":
+		return mixHTTP(ctx, t, "https://"+o.Addr)
+	}
 	var conn *tfohttp.Conn
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) { conn = i.Conn.(*tfohttp.Conn) },

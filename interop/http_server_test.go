@@ -35,7 +35,7 @@ user root;
 worker_processes 1;
 pid {{.Dir}}/nginx.pid;
 error_log {{.Dir}}/error.log info;
-events { worker_connections 64; }
+events { worker_connections 512; }
 http {
 	map $ssl_early_data $early { default $ssl_early_data; "" 0; }
 	log_format requested escape=json '{"request":"$request","early":"$early"}';
@@ -56,6 +56,13 @@ http {
 		ssl_early_data on;
 		error_page 405 =200 /page.txt;
 		location / { try_files /page.txt =404; }
+		location /app/ {
+			proxy_pass http://` + backendAddr + `;
+			proxy_http_version 1.1;
+			proxy_request_buffering off;
+			proxy_set_header Early-Data $ssl_early_data;
+			client_max_body_size 0;
+		}
 	}
 }
 `))
@@ -74,7 +81,12 @@ frontend tls
 	http-request set-var(txn.path) path
 	log-format '{"request":"%HM %[var(txn.path)] %HV"}'
 	log global
-	http-request return status 200 content-type text/plain file {{.Page}}
+	http-request return status 200 content-type text/plain file {{.Page}} if !{ path_beg /app/ }
+	default_backend app
+backend app
+	timeout connect 10s
+	timeout server 10s
+	server app ` + backendAddr + `
 `))
 
 // startSite starts a site of a kind: "nginx" or "HAProxy".

@@ -16,7 +16,7 @@ const serverName = "server.test"
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // for the child processes
-	netlab.Main(netlab.Funcs{"client": clientMain, "listening": listeningMain, "gotls": goServerMain, "half": halfMain, "http": httpMain,
+	netlab.Main(netlab.Funcs{"client": clientMain, "listening": listeningMain, "gotls": goServerMain, "half": halfMain, "http": httpMain, "backend": backendMain,
 		"storm": stormMain, "stormserver": stormServerMain})
 	os.Exit(m.Run())
 }

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -33,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // for the child processes
-	netlab.Main(netlab.Funcs{"client": clientMain, "std": stdMain, "early": earlyMain, "backend": backendMain})
+	netlab.Main(netlab.Funcs{"client": clientMain, "std": stdMain, "early": earlyMain, "backend": backendMain, "listening": listeningMain})
 	os.Exit(m.Run())
 }
 
@@ -139,56 +138,6 @@ func launch(t *testing.T, cmd *exec.Cmd) (*exec.Cmd, io.Reader) {
 		cmd.Wait()
 	})
 	return cmd, out
-}
-
-// nginxConfig is an nginx before a backend.
-const nginxConfig = `
-daemon off;
-user root;
-worker_processes 1;
-pid DIR/nginx.pid;
-error_log DIR/error.log info;
-events { worker_connections 64; }
-http {
-	access_log off;
-	client_body_temp_path DIR/body;
-	proxy_temp_path DIR/proxy;
-	fastcgi_temp_path DIR/fastcgi;
-	uwsgi_temp_path DIR/uwsgi;
-	scgi_temp_path DIR/scgi;
-	server {
-		listen 443 ssl http2 fastopen=256;
-		listen [::]:443 ssl http2 fastopen=256 ipv6only=on;
-		ssl_certificate DIR/cert.pem;
-		ssl_certificate_key DIR/key.pem;
-		ssl_protocols TLSv1.2 TLSv1.3;
-		ssl_early_data on;
-		location / { grpc_pass grpc://unix:DIR/backend; }
-	}
-}
-`
-
-// serveNginx starts nginx, and a backend, in the folder of the files.
-func serveNginx(t *testing.T, lab *netlab.Lab, f files) {
-	t.Helper()
-	if _, err := exec.LookPath("nginx"); err != nil {
-		netlab.Missing(t, "nginx (install the package nginx)")
-	}
-	dir := string(f)
-	serve(t, lab, "backend", filepath.Join(dir, "backend"))
-	path := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(nginxConfig, "DIR", dir)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	launch(t, lab.Server.Command(context.Background(), "nginx", "-p", dir, "-c", path, "-e", filepath.Join(dir, "error.log")))
-	for range 500 { // it listens before it writes its process id
-		if id, _ := os.ReadFile(filepath.Join(dir, "nginx.pid")); len(id) > 0 {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
-	t.Fatalf("nginx does not start:\n%s", log)
 }
 
 // A report is what became of one connection.

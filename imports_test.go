@@ -26,7 +26,7 @@ func TestImports(t *testing.T) {
 		"internal/testpeer":   {"handshake"},
 		"internal/waterfall":  {"internal/netlab"},
 		"tfohttp":             {""},
-		"cmd/tlstfo":          {"", "tfo", "tfohttp", "handshake", "internal/netlab", "internal/testpeer", "internal/waterfall"},
+		"cmd/tlstfo":          {"", "tfo", "tfohttp", "handshake", "handshake/utlshello", "internal/netlab", "internal/testpeer", "internal/waterfall"},
 		"interop":             {},
 		"interop/bogo":        {"handshake"},
 		"internal/bench":      {"", "handshake", "internal/testpeer"},

@@ -31,6 +31,9 @@ nothing else is ever early. Redirects are not followed.
                   never: no TCP Fast Open
   -http VERSION   auto: HTTP/1.1 or HTTP/2, as the server chooses (default)
                   1.1, 2: nothing else
+  -fingerprint NAME
+                  send the ClientHello of a browser: chrome, firefox, safari, edge, ios,
+                  chrome-120 ... (the compact hello, which fits a SYN)
 
   -X METHOD       the request method (GET, or POST with -d)
   -d DATA         the request body; @FILE reads it from a file, @- from standard input;
@@ -75,6 +78,7 @@ type options struct {
 	early      string
 	tfo        string
 	http       string
+	hello      string // -fingerprint
 	method     string
 	data       []string
 	fields     []string
@@ -99,6 +103,7 @@ func (o *options) flags() *flag.FlagSet {
 	set.StringVar(&o.early, "early", "auto", "")
 	set.StringVar(&o.tfo, "tfo", "auto", "")
 	set.StringVar(&o.http, "http", "auto", "")
+	set.StringVar(&o.hello, "fingerprint", "", "")
 	set.StringVar(&o.method, "X", "", "")
 	set.Func("d", "", list(&o.data))
 	set.Func("H", "", list(&o.fields))
@@ -164,8 +169,12 @@ func get(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
+	hello, err := helloBuilder(o.hello)
+	if err != nil {
+		return err
+	}
 	const endless = math.MaxInt64 // -timeout ends the requests, and nothing else does
-	dialer := &tlstfo.Dialer{TLSConfig: config, NoFastOpen: o.tfo == "never", Timeout: endless}
+	dialer := &tlstfo.Dialer{TLSConfig: config, NoFastOpen: o.tfo == "never", Timeout: endless, Hello: hello}
 	if o.sessions != "" {
 		sessions, err := tlstfo.OpenFileSessions(o.sessions, &tlstfo.FileSessionsOptions{
 			OnError: func(err error) { show(std.err, err) },

@@ -32,10 +32,7 @@ func (d *Dialer) NextProto(network, addr string) (proto string, ok bool) {
 // speaks another one. So they are early only with a ticket of one of protos ("" stands for none chosen). If the server
 // then chooses another, the dial or the Conn fails with ErrOtherProtocol.
 func (d *Dialer) DialEarlyAs(ctx context.Context, network, addr string, early []byte, protos ...string) (*Conn, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, &Error{Op: "dial", Addr: addr, Err: context.Cause(ctx)}
-	}
-	c, err := d.newConn(ctx, network, addr)
+	c, err := d.DialDeferred(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -58,24 +55,4 @@ func onlyWith(config *tls.Config, protos []string) *tls.Config {
 		return nil
 	}
 	return config
-}
-
-// dialEarly sets out with bytes that are *replayable*, and returns once the connection is up and they are handed over.
-func (c *Conn) dialEarly(ctx context.Context, early []byte) (*Conn, error) {
-	c.begin(early, len(early))
-	up := make(chan struct{})
-	c.up = up
-	c.goRun()
-	select {
-	case <-up:
-		return c, nil
-	case <-c.done:
-	case <-ctx.Done():
-		c.abandon(context.Cause(ctx))
-		<-c.done
-	}
-	if err := c.failure(); err != nil {
-		return nil, err
-	}
-	return c, nil // it was complete before the context ended
 }

@@ -197,6 +197,12 @@ func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []by
 	if err != nil {
 		return nil, err
 	}
+	return c.dialEarly(ctx, early)
+}
+
+// dialEarly sets out with bytes that are *replayable*, and returns once the
+// connection is up and they are handed over.
+func (c *Conn) dialEarly(ctx context.Context, early []byte) (*Conn, error) {
 	c.begin(early, len(early))
 	up := make(chan struct{})
 	c.up = up
@@ -205,18 +211,14 @@ func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []by
 	case <-up:
 		return c, nil
 	case <-c.done:
-		if err := c.failure(); err != nil {
-			return nil, err
-		}
-		return c, nil
 	case <-ctx.Done():
 		c.abandon(context.Cause(ctx))
 		<-c.done
-		if err := c.failure(); err != nil {
-			return nil, err
-		}
-		return c, nil // it was complete before
 	}
+	if err := c.failure(); err != nil {
+		return nil, err
+	}
+	return c, nil // it was complete before the context ended
 }
 
 // DialDeferred returns at once, for clients that take a custom dialer. The

@@ -33,7 +33,7 @@
 // On the last line of the table the SYN carries, as TLS 1.3 early data, 33 bytes that
 // are always the same: HTTP/2's client preface with an empty SETTINGS frame (RFC 9113, section 3.4).
 // They are *replayable*: who sends them again makes the server open another connection
-// without a stream in it. So that the server's SETTINGS come with its half of the handshake; the
+// without a stream in it. By them the server's SETTINGS come with its half of the handshake. The
 // preface that grpc-go writes later is taken out, and its own SETTINGS follow as a second frame.
 // What became of early data is known, and the handshake complete, before grpc-go gets the
 // connection: the peer's AuthInfo, which authority overrides are checked against, is what

@@ -163,7 +163,15 @@ func clientMain(args []string) error {
 	}
 	pool.AppendCertsFromPEM(trusted)
 	config := &tls.Config{RootCAs: pool, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
-	d := &tlstfo.Dialer{TLSConfig: config, NoFastOpen: len(args) > 2}
+	d := &tlstfo.Dialer{TLSConfig: config}
+	for _, without := range args[2:] {
+		switch without {
+		case "no fast open":
+			d.NoFastOpen = true
+		case "no tickets":
+			config.SessionTicketsDisabled = true
+		}
+	}
 	std := newSpy(credentials.NewTLS(config))
 	out := json.NewEncoder(os.Stdout)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {

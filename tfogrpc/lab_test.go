@@ -65,6 +65,10 @@ func TestReady(t *testing.T) {
 				plain.connect("").want(t, 3, false, false)
 				plain.connect("").want(t, server.warmNoCookie, true, server.early)
 
+				full := newLabClient(t, lab, string(f), addr, "no tickets")
+				full.connect("").want(t, 3, false, false) // there is a cookie, but which share to send alone is not known
+				full.connect("").want(t, 2, false, false)
+
 				u.connect("std").want(t, 3, false, false)
 				x := u.connect("std")
 				x.want(t, 3, true, false)

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // contents returns how long the content of each protected record is, opened by key.
@@ -149,6 +152,104 @@ func TestApplicationSettings(t *testing.T) {
 		if c := mustClient(t, cfg); c.EarlyData() != EarlyNotOffered || c.EarlyReason() != ReasonALPSMismatch {
 			t.Errorf("%v: early data %v, %v", other, c.EarlyData(), c.EarlyReason())
 		}
+	}
+}
+
+// A client that answers settings and a CertificateRequest sends EncryptedExtensions first (draft-vvv-tls-alps, section 3.2).
+func TestSettingsBeforeCertificate(t *testing.T) {
+	s, cfg := newScript(t)
+	cfg.Hello = browser{offer: []extension{offerALPS}}
+	cfg.Certificates = []tls.Certificate{{Certificate: [][]byte{scriptCertificate}, PrivateKey: scriptKey}}
+	s.request, s.alpn = true, "h2"
+	s.edit = at(StateEncryptedExtensions, more(inEE, extALPS))
+	c := mustClient(t, cfg)
+	if _, err := run(c, s.flight(c.AppendOutput(nil))); err != nil {
+		t.Fatal(err)
+	}
+	record := c.AppendOutput(nil)[6:] // behind change_cipher_spec
+	_, data, fault := s.reader.open(record[:recordHeaderLen], record[recordHeaderLen:])
+	if fault != 0 {
+		t.Fatal(fault)
+	}
+	var types []messageType
+	for len(data) > 0 {
+		types = append(types, messageType(data[0]))
+		data = data[messageHeaderLen+int(data[1])<<16+int(data[2])<<8+int(data[3]):]
+	}
+	if want := []messageType{typeEncryptedExtensions, typeCertificate, typeCertificateVerify, typeFinished}; !slices.Equal(types, want) {
+		t.Errorf("the flight is %v, want %v", types, want)
+	}
+}
+
+// A session ends with the delegated credential that its server was authenticated by, however often it is resumed (RFC 9345, section 7.4).
+func TestDelegatedSession(t *testing.T) {
+	ticket := []byte{0, 0, 0xe, 0x10, 0, 0, 0, 1, 1, 7, 0, 2, 8, 9, 0, 0} // an hour
+	s, cfg := newScript(t)
+	goodDelegation().setup(t, s, cfg)
+	c := mustClient(t, cfg)
+	if _, err := run(c, s.flight(c.AppendOutput(nil))); err != nil {
+		t.Fatal(err)
+	}
+	session, fault := c.resumption.session(ticket, testTime)
+	if fault != 0 || session.Lifetime != 30*time.Minute {
+		t.Fatalf("%v, lifetime %v", fault, session.Lifetime)
+	}
+	if late, fault := c.resumption.session(ticket, testTime.Add(30*time.Minute)); late != nil || fault != 0 {
+		t.Errorf("a session after the credential's end: %v, %v", late, fault)
+	}
+	data, err := session.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if session, err = ParseSession(data); err != nil {
+		t.Fatal(err)
+	}
+	s, cfg = newScript(t)
+	s.session, cfg.Session = session, session
+	c = mustClient(t, cfg)
+	if _, err := run(c, s.flight(c.AppendOutput(nil))); err != nil {
+		t.Fatal(err)
+	}
+	if again, fault := c.resumption.session(ticket, testTime.Add(10*time.Minute)); fault != 0 || again.Lifetime != 20*time.Minute {
+		t.Errorf("resumed: %v, %v", again, fault)
+	}
+}
+
+// An empty cookie is the place of one. With both it and a share the second hello has them where the Builder wants; GREASE is no group
+// to ask for (RFC 8701, section 4).
+func TestCookiePlace(t *testing.T) {
+	ask := func(s *scriptedServer, c *Client, group uint16) error {
+		_, err := run(c, s.retry(c.AppendOutput(nil), func(b *cryptobyte.Builder) {
+			addExtension(b, extKeyShare, func(b *cryptobyte.Builder) { b.AddUint16(group) })
+			addExtension(b, extCookie, func(b *cryptobyte.Builder) { addBytes16(b, []byte("cookie")) })
+		}))
+		return err
+	}
+	place := extension{extCookie, nil}
+	zeros := func(n int) (int, bool) { return 1000 - n, true }
+	s, cfg := newScript(t)
+	cfg.Hello = browser{offer: []extension{offerGREASE, place, {extPadding, nil}, offerECH}, padding: zeros}
+	c := mustClient(t, cfg)
+	if c.hello.offers(extCookie) || len(c.hello.message) != 1000+4 {
+		t.Errorf("the first hello has a cookie, or %d bytes", len(c.hello.message))
+	}
+	if err := ask(s, c, uint16(tls.CurveP256)); err != nil {
+		t.Fatal(err)
+	}
+	var order []uint16
+	var typ uint16
+	var data cryptobyte.String
+	for list := c.hello.extensions; nextExtension(&list, &typ, &data); {
+		order = append(order, typ)
+	}
+	want := []uint16{offerGREASE.typ, extCookie, extPadding, extECH}
+	if tail := order[len(order)-4:]; !slices.Equal(tail, want) || len(c.hello.message) != 1000+4 {
+		t.Errorf("the second hello ends with %v, want %v, and has %d bytes", tail, want, len(c.hello.message))
+	}
+	s, cfg = newScript(t)
+	cfg.Hello = browser{offer: offerAll}
+	if err := ask(s, mustClient(t, cfg), 0x1a1a); !errors.Is(err, FaultBadGroup) {
+		t.Errorf("HelloRetryRequest for GREASE: %v", err)
 	}
 }
 

@@ -72,8 +72,10 @@ type connectionInfo struct {
 
 	// authenticatedAt is when the server proved itself by its certificate, and
 	// clientSum is ChainSum of the chain that we sent.
-	authenticatedAt time.Time
-	clientSum       []byte
+	// credentialExpiry is when the credential with which it did expires, if there is one.
+	authenticatedAt  time.Time
+	credentialExpiry time.Time
+	clientSum        []byte
 }
 
 // NewClient starts a handshake: the ClientHello is ready to be sent when it
@@ -108,8 +110,10 @@ func NewClient(cfg *Config) (*Client, error) {
 		return nil, errors.New("tls: the Builder made a ClientHello that does not offer TLS 1.3")
 	}
 	c := &Client{cfg: cfg, built: hello, base: view, keys: hello.Keys, hello: view}
-	if err := c.checkOffer(); err != nil {
-		return nil, err
+	if cfg.Hello != nil {
+		if err := c.checkOffer(); err != nil {
+			return nil, err
+		}
 	}
 	c.state, c.allowCCS, c.messageLimit, c.pool = StateServerHello, true, cfg.MaxMessageLen, cfg.Buffers
 	if err := c.firstHello(); err != nil {

@@ -251,6 +251,7 @@ func (c *Client) resume(selected cryptobyte.String) Fault {
 	c.info.peer, c.info.chains = session.PeerCertificates, session.VerifiedChains
 	c.info.ocsp, c.info.scts = session.OCSPResponse, session.SignedCertificateTimestamps
 	c.info.authenticatedAt, c.info.clientSum = session.AuthenticatedAt, session.ClientCertificate
+	c.info.credentialExpiry = session.CredentialExpiry
 	return 0
 }
 

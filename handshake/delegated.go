@@ -74,7 +74,7 @@ func (d *delegatedCredential) validate(leaf *x509.Certificate, now time.Time, of
 		return nil, errors.New("tls: the delegated credential is signed by an algorithm that was not offered")
 	}
 	// An RSA key may decrypt in TLS 1.2 somewhere, and who can abuse that can forge a
-	// credential (section 7, signature forgery). Nobody who delegates needs one.
+	// credential (section 7.6). Nobody who delegates needs one.
 	switch leaf.PublicKey.(type) {
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 	default:
@@ -113,5 +113,6 @@ func (c *Client) delegate(d *delegatedCredential, now time.Time) Fault {
 		return c.because(FaultBadDelegatedCredential, err)
 	}
 	c.delegated, c.delegatedScheme = key, d.verify
+	c.info.credentialExpiry = c.info.peer[0].NotBefore.Add(d.validTime)
 	return 0
 }

@@ -129,6 +129,8 @@
 //   - Reading past the end: Heartbleed (CVE-2014-0160). Go checks, cryptobyte parses, and the
 //     parsers are fuzzed. Buffers of a BufferPool are not cleared, but only what Advance
 //     announced is looked at.
+//   - Compressed certificates that expand without end: the length that one declares is looked at before, and
+//     not a byte more is read (compressedCertificate, decompress).
 //   - Nonces used twice: a protector has its secret, its key and its sequence number, and
 //     changes all at once (protector.rekey). After HelloRetryRequest the early key is gone and the
 //     second hello is plaintext. Keys used for too long: Sealer.seal, Client.earlyOpen.

@@ -43,6 +43,9 @@ type Session struct {
 	HybridAt          time.Time   // when a handshake last used a hybrid group; zero: never
 	ClientCertificate []byte      // SHA-256 over the DER chain that was really sent; nil: none
 
+	// CredentialExpiry is when the delegated credential expires with which the server last proved itself, and the session with it;
+	// zero: there was none (RFC 9345, section 7.4).
+	CredentialExpiry time.Time
 	// RecordLimit is how much content the server takes in a record, in bytes; 0: as much as TLS allows (RFC 8449).
 	RecordLimit uint16
 	// What both sides sent by application_settings (ALPS), if they did.
@@ -107,7 +110,7 @@ func (s *Session) MarshalBinary() ([]byte, error) {
 	}
 
 	var b cryptobyte.Builder
-	long := s.HasApplicationSettings || s.RecordLimit != 0
+	long := s.HasApplicationSettings || s.RecordLimit != 0 || !s.CredentialExpiry.IsZero()
 	if long {
 		b.AddUint8(sessionFormatLong)
 	} else {
@@ -223,6 +226,7 @@ func (c *CertificateCache) ParseSession(data []byte) (*Session, error) {
 
 // addLong adds the end of the long format.
 func (s *Session) addLong(b *cryptobyte.Builder) {
+	addTime(b, s.CredentialExpiry)
 	b.AddUint16(s.RecordLimit)
 	if s.HasApplicationSettings {
 		addBytes16(b, s.ApplicationSettings)
@@ -231,11 +235,11 @@ func (s *Session) addLong(b *cryptobyte.Builder) {
 }
 
 func (s *Session) readLong(in *cryptobyte.String) bool {
-	if !in.ReadUint16(&s.RecordLimit) {
+	if !readTime(in, &s.CredentialExpiry) || !in.ReadUint16(&s.RecordLimit) {
 		return false
 	}
 	if in.Empty() {
-		return s.RecordLimit != 0 // else it would be in the other format
+		return s.RecordLimit != 0 || !s.CredentialExpiry.IsZero() // else it would be in the other format
 	}
 	s.HasApplicationSettings = true
 	return readBytes16(in, &s.ApplicationSettings) && readBytes16(in, &s.PeerApplicationSettings)

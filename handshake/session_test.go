@@ -152,6 +152,16 @@ func FuzzParseSession(f *testing.F) {
 	f.Add(data)
 	data, _ = testSession(tls.TLS_AES_128_GCM_SHA256, 10).MarshalBinary()
 	f.Add(data)
+	for _, change := range []func(*Session){
+		func(s *Session) { s.HasApplicationSettings = true },
+		func(s *Session) { s.HasApplicationSettings, s.ApplicationSettings, s.RecordLimit = true, []byte("settings"), 600 },
+		func(s *Session) { s.CredentialExpiry = testTime },
+	} {
+		long := testSession(tls.TLS_AES_128_GCM_SHA256, 10)
+		change(long)
+		data, _ = long.MarshalBinary()
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := ParseSession(data)
 		if err != nil {

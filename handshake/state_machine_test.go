@@ -13,6 +13,8 @@ import (
 // state that they do not belong in, or left out.
 func TestClientStateMachine(t *testing.T) {
 	ask := func(s *scriptedServer, c *Config) { s.request = true }
+	all := withOffers(offerAll...)
+	askAll := func(s *scriptedServer, c *Config) { ask(s, c); all(s, c) }
 	for _, c := range []struct {
 		state   State
 		setup   func(*scriptedServer, *Config)
@@ -27,6 +29,11 @@ func TestClientStateMachine(t *testing.T) {
 		{StateFinished, nil, StateFinished, []messageType{typeFinished}},
 		{StateEncryptedExtensions, resumeScript, StateEncryptedExtensions, []messageType{typeEncryptedExtensions}},
 		{StateFinished, resumeScript, StateFinished, []messageType{typeFinished}},
+		{StateEncryptedExtensions, all, StateEncryptedExtensions, []messageType{typeEncryptedExtensions}},
+		{StateCertificateOrRequest, all, StateCertificate, []messageType{typeCertificate, typeCertificateRequest, typeCompressed}},
+		{StateCertificate, askAll, StateCertificate, []messageType{typeCertificate, typeCompressed}},
+		{StateCertificateVerify, all, StateCertificateVerify, []messageType{typeCertificateVerify}},
+		{StateFinished, all, StateFinished, []messageType{typeFinished}},
 	} {
 		for _, typ := range allMessageTypes() {
 			s, cfg := newScript(t)

@@ -27,6 +27,7 @@ func (c *Client) newResumption(secret []byte, now time.Time) *resumption {
 		Group:                       c.info.group,
 		AuthenticatedAt:             c.info.authenticatedAt,
 		ClientCertificate:           c.info.clientSum,
+		CredentialExpiry:            c.info.credentialExpiry,
 	}}
 	if c.sendLimit < maxPlaintext {
 		r.template.RecordLimit = uint16(c.sendLimit)
@@ -44,10 +45,14 @@ func (c *Client) newResumption(secret []byte, now time.Time) *resumption {
 }
 
 // session handles the body of a NewSessionTicket. A ticket that must be
-// discarded immediately, having a lifetime of zero, gives none.
+// discarded immediately, having a lifetime of zero, gives none; nor does one
+// that came when the server's delegated credential had expired.
 func (r *resumption) session(body []byte, now time.Time) (*Session, Fault) {
 	t, fault := parseNewSessionTicket(body)
-	if fault != 0 || t.lifetime == 0 || len(t.ticket) > maxTicketLen {
+	if end := r.template.CredentialExpiry; !end.IsZero() {
+		t.lifetime = min(t.lifetime, end.Sub(now)) // RFC 9345, section 7.4
+	}
+	if fault != 0 || t.lifetime <= 0 || len(t.ticket) > maxTicketLen {
 		return nil, fault
 	}
 	s := new(Session)

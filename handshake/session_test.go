@@ -154,7 +154,9 @@ func FuzzParseSession(f *testing.F) {
 	f.Add(data)
 	for _, change := range []func(*Session){
 		func(s *Session) { s.HasApplicationSettings = true },
-		func(s *Session) { s.HasApplicationSettings, s.ApplicationSettings, s.RecordLimit = true, []byte("settings"), 600 },
+		func(s *Session) {
+			s.HasApplicationSettings, s.ApplicationSettings, s.RecordLimit = true, []byte("settings"), 600
+		},
 		func(s *Session) { s.CredentialExpiry = testTime },
 	} {
 		long := testSession(tls.TLS_AES_128_GCM_SHA256, 10)

@@ -220,15 +220,40 @@ func (o *demoOptions) open(ctx context.Context) (s scene, caption string, err er
 	return s, caption, err
 }
 
-// record makes the requests.
-func (o *demoOptions) record(ctx context.Context, std streams) (p *waterfall.Picture, err error) {
+// record makes the requests. Where the machine was too busy for the wire to
+// keep its round-trip time, it starts over, a few times and if time allows;
+// then the picture says so.
+func (o *demoOptions) record(ctx context.Context, std streams) (*waterfall.Picture, error) {
+	const most, enough = 3, 4 * time.Second
+	progress := newProgress(std.err, terminalOf(std.err))
+	defer progress.done()
+	start := time.Now()
+	for try := 1; ; try++ {
+		p, err := o.recordOnce(ctx, progress)
+		if err != nil {
+			return nil, err
+		}
+		var late time.Duration
+		for _, w := range p.Waterfalls {
+			late = max(late, w.Late())
+		}
+		if late <= o.rtt/10 {
+			return p, nil
+		}
+		if try == most || time.Since(start) > enough {
+			p.Caption += fmt.Sprintf(" This machine is busy: packets were up to %v late on the wire.", late.Round(time.Millisecond))
+			return p, nil
+		}
+	}
+}
+
+// recordOnce makes the requests in a new scene.
+func (o *demoOptions) recordOnce(ctx context.Context, progress *progress) (p *waterfall.Picture, err error) {
 	scene, caption, err := o.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scene.close()) }()
-	progress := newProgress(std.err, terminalOf(std.err))
-	defer progress.done()
 	p = &waterfall.Picture{Title: "A GET request over TLS 1.3", Caption: caption}
 	for _, again := range []bool{false, true} {
 		for _, netHTTP := range []bool{true, false} {

@@ -21,18 +21,21 @@ func labProcesses() netlab.Funcs {
 	return netlab.Funcs{"demo-server": demoServerProcess, "demo-client": demoClientProcess}
 }
 
-// demoServerProcess says on stdout whom to trust, once it listens.
+// demoServerProcess says on stdout whom to trust, once it listens, and then,
+// for each value on stdin, the key log since the last one.
 func demoServerProcess(args []string) error {
 	server, err := newDemoServer(context.Background(), args[0])
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(server.cert); err != nil {
+	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	if err := out.Encode(server.cert); err != nil {
 		return err
 	}
 	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		server.Close()
+		defer server.Close()
+		for in.Decode(new(struct{})) == nil && out.Encode(server.keys.take()) == nil {
+		}
 	}()
 	return server.serve()
 }
@@ -139,7 +142,11 @@ func (s *labScene) ask(ctx context.Context, netHTTP bool, timeout time.Duration)
 	if err := client.out.Decode(&a); err != nil {
 		return x, fmt.Errorf("the demonstration's client ended: %w", err)
 	}
-	x = waterfall.Exchange{RTT: s.lab.RTT(), KeyLog: a.KeyLog, Failure: a.Err}
+	var keys []byte // of the server, for what never reached the client
+	if err := errors.Join(s.server.in.Encode(struct{}{}), s.server.out.Decode(&keys)); err != nil {
+		return x, fmt.Errorf("the demonstration's server ended: %w", err)
+	}
+	x = waterfall.Exchange{RTT: s.lab.RTT(), KeyLog: append(a.KeyLog, keys...), Failure: a.Err}
 	x.Packets, err = s.lab.Packets()
 	return x, err
 }

@@ -12,11 +12,14 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tlstfo/tlstfo"
+	"github.com/tlstfo/tlstfo/handshake"
 	"github.com/tlstfo/tlstfo/internal/testpeer"
 	"github.com/tlstfo/tlstfo/tfo"
+	"github.com/tlstfo/tlstfo/tfohttp"
 )
 
 // demoName is whom the demonstration's certificate is for.
@@ -30,6 +33,27 @@ type demoServer struct {
 	*testpeer.Server
 	listener net.Listener
 	cert     []byte // what clients are to trust, DER
+	keys     *keyLog
+}
+
+// keyLog gathers key logs. Connections write to it at once.
+type keyLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (k *keyLog) Write(p []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.buf.Write(p)
+}
+
+// take returns what was written since the last take.
+func (k *keyLog) take() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	defer k.buf.Reset()
+	return bytes.Clone(k.buf.Bytes())
 }
 
 func newDemoServer(ctx context.Context, addr string) (*demoServer, error) {
@@ -49,7 +73,9 @@ func newDemoServer(ctx context.Context, addr string) (*demoServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &demoServer{server, listener, cert.Certificate[0]}, nil
+	s := &demoServer{server, listener, cert.Certificate[0], new(keyLog)}
+	server.Update(func(c *handshake.ServerConfig) { c.KeyLogWriter = s.keys })
+	return s, nil
 }
 
 // serve serves until the server is closed.
@@ -76,21 +102,20 @@ func answerDemo(conn *testpeer.ServerConn) {
 }
 
 // demoClient makes the same request again and again, each time over a new
-// connection: with net/http, or over tlstfo.
+// connection: with net/http's own transport, or with tlstfo's in its place.
 type demoClient struct {
-	addr   string
-	std    *tls.Config // for net/http; nil: over tlstfo
-	dialer *tlstfo.Dialer
-	keys   bytes.Buffer // the key log of this request
+	addr      string
+	transport http.RoundTripper
+	closeIdle func(context.Context)
+	keys      keyLog // of this request
 }
 
 // demoClientOptions go to the client's process.
 type demoClientOptions struct {
-	Addr       string
-	Cert       []byte
-	NetHTTP    bool
-	NoFastOpen bool
-	Timeout    time.Duration
+	Addr    string
+	Cert    []byte
+	NetHTTP bool
+	Timeout time.Duration
 }
 
 func newDemoClient(o demoClientOptions) (*demoClient, error) {
@@ -99,71 +124,38 @@ func newDemoClient(o demoClientOptions) (*demoClient, error) {
 		return nil, err
 	}
 	c := &demoClient{addr: o.Addr}
-	config := &tls.Config{ServerName: demoName, RootCAs: x509.NewCertPool(), NextProtos: []string{"http/1.1"}, KeyLogWriter: &c.keys}
+	config := &tls.Config{ServerName: demoName, RootCAs: x509.NewCertPool(), KeyLogWriter: &c.keys}
 	config.RootCAs.AddCert(cert)
 	if o.NetHTTP {
 		config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
-		c.std = config
-	} else {
-		c.dialer = &tlstfo.Dialer{TLSConfig: config, NoFastOpen: o.NoFastOpen, Timeout: o.Timeout}
+		t := &http.Transport{TLSClientConfig: config}
+		c.transport, c.closeIdle = t, func(context.Context) { t.CloseIdleConnections() }
+		return c, nil
+	}
+	t := &tfohttp.Transport{Dialer: &tlstfo.Dialer{TLSConfig: config, Timeout: o.Timeout}, Proxy: noProxy, Protocols: new(http.Protocols)}
+	t.Protocols.SetHTTP1(true)
+	c.transport, c.closeIdle = t, func(ctx context.Context) {
+		t.CloseIdleConnections()
+		t.Flush(ctx) // the tickets are for the next one
 	}
 	return c, nil
 }
 
-// ask makes the request, which is *replayable*, and returns the key log of its
-// connections.
+// ask makes the request, a GET, which is *replayable*, and returns the key log
+// of its connections.
 func (c *demoClient) ask(ctx context.Context) (keyLog []byte, err error) {
-	c.keys.Reset()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+demoName+"/", nil)
+	c.keys.take()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.addr+"/", nil)
 	if err != nil {
 		return nil, err
 	}
-	if c.std != nil {
-		err = c.askStd(req)
-	} else {
-		err = c.askEarly(req)
-	}
-	return bytes.Clone(c.keys.Bytes()), err
-}
-
-// askStd is net/http as everybody uses it.
-func (c *demoClient) askStd(req *http.Request) error {
-	transport := &http.Transport{
-		TLSClientConfig: c.std,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, c.addr)
-		},
-	}
-	defer transport.CloseIdleConnections() // the next one is to connect anew
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	return readDemo(resp)
-}
-
-// askEarly hands the request, a GET, over with the dial: it is *replayable*.
-func (c *demoClient) askEarly(req *http.Request) error {
-	var wire bytes.Buffer
-	if err := req.Write(&wire); err != nil {
-		return err
-	}
-	conn, err := c.dialer.DialEarly(req.Context(), "tcp", c.addr, wire.Bytes())
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(req.Context(), func() { conn.SetDeadline(time.Unix(1, 0)) })
-	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	req.Host = demoName
+	resp, err := c.transport.RoundTrip(req)
 	if err == nil {
 		err = readDemo(resp)
 	}
-	stop()
-	if err != nil {
-		conn.SetLinger(0)
-	}
-	conn.Close()
-	c.dialer.Flush(req.Context()) // the tickets are for the next one
-	return err
+	c.closeIdle(ctx) // the next one is to connect anew
+	return c.keys.take(), err
 }
 
 func readDemo(resp *http.Response) error {

@@ -39,7 +39,8 @@ type Flight struct {
 	Becomes         []Part // what arrived instead, where Fate is Replaced
 	Made            bool   // by the wire, not by From
 
-	answer bool // has the first byte of the response
+	answer  bool          // has the first byte of the response
+	slowest time.Duration // that one of its packets took
 }
 
 // A Picture is what is drawn together.
@@ -136,7 +137,7 @@ func flightsOf(conn int, c netlab.Conn, keys keyLog) []Flight {
 		if p.Len == 0 && p.Flags&(netlab.SYN|netlab.RST) == 0 {
 			continue
 		}
-		f := Flight{From: p.From, Conn: conn, Sent: p.Sent, Delivered: p.Delivered, Fate: p.Fate, Fault: p.Fault, Parts: from.packet(p)}
+		f := Flight{slowest: p.Delivered - p.Sent, From: p.From, Conn: conn, Sent: p.Sent, Delivered: p.Delivered, Fate: p.Fate, Fault: p.Fault, Parts: from.packet(p)}
 		switch {
 		case p.Fate == netlab.Replaced:
 			if j := slices.IndexFunc(c.Packets[i+1:], func(q netlab.Packet) bool { return q.Sent == p.Sent && q.From == p.From && q.Fault == p.Fault }); j >= 0 {
@@ -202,6 +203,18 @@ func synName(p netlab.Packet) string {
 	return name
 }
 
+// Late is the longest time by which a packet that is drawn took longer than
+// the wire should have taken, faults apart: how far the times are to be
+// trusted.
+func (w *Waterfall) Late() (late time.Duration) {
+	for _, f := range w.Flights {
+		if f.Fate == netlab.Delivered && f.Fault == "" {
+			late = max(late, f.slowest-w.RTT/2)
+		}
+	}
+	return late
+}
+
 // turns is how many round trips led to a flight: half the length of the chain
 // of flights of which each was sent after the one before had arrived.
 func turns(all []Flight, last int) int {
@@ -217,14 +230,15 @@ func turns(all []Flight, last int) int {
 	return (depths[last] + 1) / 2
 }
 
-// merge makes one flight of those that left within a time, the same way and
-// unharmed.
+// merge makes one flight of those that left within a time, the same way, and
+// had the same fate.
 func merge(all []Flight, within time.Duration) []Flight {
 	var merged []Flight
 	for _, f := range all {
 		f.Parts = tidy(f.Parts)
 		i := slices.IndexFunc(merged, func(m Flight) bool {
-			return m.From == f.From && m.Conn == f.Conn && f.Sent-m.Sent <= within && m.Fault == "" && f.Fault == "" && m.Fate == f.Fate
+			return m.From == f.From && m.Conn == f.Conn && f.Sent-m.Sent <= within && m.Fate == f.Fate &&
+				m.Fault == f.Fault && (f.Fault == "" || f.Fate == netlab.Dropped)
 		})
 		if i < 0 {
 			merged = append(merged, f)
@@ -234,6 +248,7 @@ func merge(all []Flight, within time.Duration) []Flight {
 		m.Parts = tidy(append(slices.Clone(m.Parts), f.Parts...))
 		m.Delivered = max(m.Delivered, f.Delivered)
 		m.answer = m.answer || f.answer
+		m.slowest = max(m.slowest, f.slowest)
 	}
 	return merged
 }

@@ -65,6 +65,15 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: %d bytes are drawn, %d in the log", w.name(), drawn, total)
 		}
 	}
+	for _, w := range p.Waterfalls {
+		if late := w.Late(); late < 0 || late > 2*time.Millisecond {
+			t.Errorf("%s: %v late", w.name(), late)
+		}
+	}
+	warm.Flights[1].slowest += 30 * time.Millisecond
+	if late := warm.Late(); late < 30*time.Millisecond {
+		t.Errorf("%v late, want 30 ms more", late)
+	}
 	if std.Turns != 3 || std.SYNBytes != 0 || warm.Turns != 1 || warm.SYNBytes != 526 || warm.EarlySent != 91 {
 		t.Errorf("net/http: %d round trips, %d bytes in the SYN; tlstfo: %d round trips, %d bytes in the SYN, %d early",
 			std.Turns, std.SYNBytes, warm.Turns, warm.SYNBytes, warm.EarlySent)

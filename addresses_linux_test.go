@@ -6,8 +6,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/tlstfo/tlstfo/tfo"
 )
 
 // TestOtherAddress: early data that a SYN took to an address where nobody
@@ -53,6 +56,56 @@ func TestOtherAddress(t *testing.T) {
 		}
 		if e := c.Info().Early; e.Broken != 5 || e.Offered || e.Reason != EarlyOnceOnly {
 			t.Errorf("%+v", e)
+		}
+	}
+}
+
+// TestRefusedSYN: where SYNs with data are answered by resets, and a plain one that joins comes to
+// nothing either, the dial is made once more, plainly. What was early goes under traffic keys, once.
+func TestRefusedSYN(t *testing.T) {
+	const noCookie, redial = 34, 3 // the third socket: after one with Fast Open and its plain twin
+	for _, fail := range []bool{false, true} {
+		o := newOrigin(t)
+		port, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := port.Addr().String()
+		port.Close() // now it refuses
+		d := o.suspect(t)
+		d.testAcked, d.FailOnReject = false, fail
+		d.own.Put(sessionKey("", addr, o.config()), d.own.Take(sessionKey("", o.addr, o.config())))
+		var sockets atomic.Int32
+		d.NetDialer = &net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+			if sockets.Add(1) == redial {
+				l, err := net.Listen("tcp", addr)
+				if err != nil {
+					return err
+				}
+				go o.Serve(l, o.handle, nil)
+			}
+			return c.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, noCookie, 1) })
+		}}
+		c, err := d.DialEarly(t.Context(), "tcp", addr, []byte("GET 1"))
+		var e *Error
+		if errors.As(err, &e) && !e.Info.FastOpen.Attempts[0].Left {
+			t.Skipf("no data in a SYN here: %+v", e.Info)
+		}
+		if fail {
+			if !errors.Is(err, ErrEarlyDataUncertain) || !errors.Is(err, syscall.ECONNREFUSED) || e.Info.Redials != 0 || sockets.Load() >= redial {
+				t.Errorf("FailOnReject: %v after %d sockets", err, sockets.Load())
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		finish(t, c, "GET 1")
+		if v := o.onlyVisit(t); v.data != "GET 1" || v.info.EarlyBytes != 0 {
+			t.Errorf("the application got %q, early %q", v.data, v.early())
+		}
+		if info := c.Info(); info.Redials != 1 || info.FastOpen.Way != tfo.WayPlain || info.Early.Broken != 5 || info.Early.Reason != EarlyBroke {
+			t.Errorf("%+v", info)
 		}
 	}
 }

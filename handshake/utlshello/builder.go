@@ -21,8 +21,7 @@ type Builder struct {
 	ApplicationSettings map[string][]byte
 
 	name string
-	spec func() (*utls.ClientHelloSpec, error) // a new one each time
-	any  bool                                  // the order of extensions means nothing
+	spec func() (*utls.ClientHelloSpec, error) // of each hello; it is not changed
 }
 
 // Fingerprint returns a Builder of the hellos that a client is known by, such as utls.HelloChrome_Auto. What cannot be built, or
@@ -33,9 +32,9 @@ type Builder struct {
 // with TLS 1.3 and a share for the group that it lists first. A session could hardly be resumed under others, whose order of
 // suites is another.
 func Fingerprint(id utls.ClientHelloID) *Builder {
-	b := &Builder{name: id.Str(), any: isRandomized(id)}
+	b := &Builder{name: id.Str()}
 	seeded := func() (utls.ClientHelloID, error) { return id, nil }
-	if b.any && id.Seed == nil {
+	if isRandomized(id) && id.Seed == nil {
 		seeded = sync.OnceValues(func() (utls.ClientHelloID, error) { return drawSeed(id) })
 	}
 	b.spec = func() (*utls.ClientHelloSpec, error) {
@@ -132,7 +131,7 @@ func (b *Builder) BuildHello(cfg *handshake.Config, rand io.Reader) (hello *hand
 	}
 	hello = &handshake.Hello{ApplicationSettings: b.ApplicationSettings, Decompressors: decompressors}
 	spec := *model
-	if spec.Extensions, err = b.extensions(model.Extensions, cfg, rand, hello); err != nil {
+	if spec.Extensions, err = extensions(model.Extensions, cfg, rand, hello); err != nil {
 		return nil, err
 	}
 	conn := utls.UClient(nil, utlsConfig(cfg, rand), utls.HelloCustom)
@@ -159,7 +158,7 @@ func utlsConfig(cfg *handshake.Config, rand io.Reader) *utls.Config {
 
 // extensions copies a spec's extensions and settles what is this connection's: names, protocols, shares, and what the
 // engine edits.
-func (b *Builder) extensions(model []utls.TLSExtension, cfg *handshake.Config, rand io.Reader, hello *handshake.Hello) ([]utls.TLSExtension, error) {
+func extensions(model []utls.TLSExtension, cfg *handshake.Config, rand io.Reader, hello *handshake.Hello) ([]utls.TLSExtension, error) {
 	var list []utls.TLSExtension
 	for _, e := range model {
 		e, err := clone(e)
@@ -180,6 +179,9 @@ func (b *Builder) extensions(model []utls.TLSExtension, cfg *handshake.Config, r
 			e.SupportedProtocols, keep = onlyOffered(e.SupportedProtocols, cfg.NextProtos)
 		case *utls.SupportedCurvesExtension:
 			e.Curves = slices.DeleteFunc(e.Curves, func(g utls.CurveID) bool { return forbidden(g, cfg) })
+			if !slices.ContainsFunc(e.Curves, known) {
+				return nil, errors.New("Config.Groups leaves no group of the fingerprint")
+			}
 		case *utls.KeyShareExtension:
 			e.KeyShares = slices.DeleteFunc(e.KeyShares, func(s utls.KeyShare) bool { return forbidden(s.Group, cfg) })
 			if hello.Keys, err = fillShares(e.KeyShares, rand); err != nil {
@@ -194,7 +196,7 @@ func (b *Builder) extensions(model []utls.TLSExtension, cfg *handshake.Config, r
 			list = append(list, e)
 		}
 	}
-	return b.addPlaces(list, rand)
+	return addPlaces(list, rand)
 }
 
 // onlyOffered leaves of the protocols with settings those that are offered: no settings without the protocol

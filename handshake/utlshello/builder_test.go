@@ -120,6 +120,25 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// Without a share that is allowed the server asks for one; without a group nothing is sent.
+func TestGroupsWithoutShare(t *testing.T) {
+	for _, id := range current {
+		cfg, server := setup(t, Fingerprint(id))
+		cfg.Groups = []tls.CurveID{tls.CurveP384}
+		o, err := connect(t, cfg, serveOurs(t, server), nil, []byte("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state := o.client.ConnectionState(); !state.HelloRetryRequest || state.CurveID != tls.CurveP384 {
+			t.Errorf("%s: %+v", id.Str(), state)
+		}
+		cfg.Groups = []tls.CurveID{tls.SecP256r1MLKEM768}
+		if _, err := handshake.NewClient(cfg); err == nil || !strings.Contains(err.Error(), "leaves no group") {
+			t.Errorf("%s: %v", id.Str(), err)
+		}
+	}
+}
+
 // What cannot be honoured is refused by name before anything is sent.
 func TestRefused(t *testing.T) {
 	for id, text := range refusals {

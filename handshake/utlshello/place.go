@@ -15,25 +15,25 @@ const (
 
 // addPlaces marks where early_data and a cookie shall stand, which utls does not have: where the client
 // that is imitated has them.
-func (b *Builder) addPlaces(list []utls.TLSExtension, rand io.Reader) ([]utls.TLSExtension, error) {
+func addPlaces(list []utls.TLSExtension, rand io.Reader) ([]utls.TLSExtension, error) {
 	var err error
 	if !hasGeneric(list, extEarlyData) {
-		if list, err = b.addPlace(list, extEarlyData, rand); err != nil {
+		if list, err = addPlace(list, extEarlyData, rand); err != nil {
 			return nil, err
 		}
 	}
 	if !hasGeneric(list, extCookie) {
-		list, err = b.addPlace(list, extCookie, rand)
+		list, err = addPlace(list, extCookie, rand)
 	}
 	return list, err
 }
 
 // addPlace adds one of the two.
-func (b *Builder) addPlace(list []utls.TLSExtension, id uint16, rand io.Reader) ([]utls.TLSExtension, error) {
+func addPlace(list []utls.TLSExtension, id uint16, rand io.Reader) ([]utls.TLSExtension, error) {
 	first, last := greaseRange(list)
 	at := last
 	switch {
-	case b.any || first < last && !boringOrder(list):
+	case first < last && !boringOrder(list):
 		// Chrome shuffles all that stands between two of GREASE.
 		random, err := below(last-first+1, rand)
 		if err != nil {
@@ -73,11 +73,12 @@ func greaseRange(list []utls.TLSExtension) (first, last int) {
 	return first, last
 }
 
-// nssOrder tells whether a hello has the order of NSS, which is Firefox's: supported_versions stands behind key_share, or behind the
-// early_data that was put between them.
+// nssOrder tells whether a hello has the order of NSS, which is Firefox's: renegotiation_info stands behind extended_master_secret, and
+// supported_versions behind key_share, or behind the early_data that was put between them.
 func nssOrder(list []utls.TLSExtension) bool {
 	list = slices.DeleteFunc(slices.Clone(list), func(e utls.TLSExtension) bool { return isGeneric(e, extEarlyData) })
-	return after[*utls.KeyShareExtension](list, -1) == after[*utls.SupportedVersionsExtension](list, -2)-1
+	return after[*utls.ExtendedMasterSecretExtension](list, -1) == after[*utls.RenegotiationInfoExtension](list, -2)-1 &&
+		after[*utls.KeyShareExtension](list, -1) == after[*utls.SupportedVersionsExtension](list, -2)-1
 }
 
 // boringOrder tells whether a hello with GREASE has BoringSSL's order, which Chrome had up to version 105.

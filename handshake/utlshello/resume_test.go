@@ -69,8 +69,8 @@ func TestEarlyData(t *testing.T) {
 // checkPlace tells whether early_data stands where a client has it.
 func checkPlace(h hello, at int, id utls.ClientHelloID) bool {
 	switch {
-	case isRandomized(id):
-		return true
+	case isRandomized(id): // by chance it may look like Firefox
+		return h.extensions[at-1].typ == 45 || h.extensions[at-1].typ == 51
 	case isShuffled(id): // between two of GREASE
 		last := len(h.extensions) - 2
 		if h.extensions[last].typ == 21 {

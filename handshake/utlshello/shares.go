@@ -42,10 +42,13 @@ func groupName(g utls.CurveID) string {
 var engineGroups = []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
 	tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 
+// known tells whether the engine has the group.
+func known(g utls.CurveID) bool { return slices.Contains(engineGroups, tls.CurveID(g)) }
+
 // forbidden tells that the Config does not allow a group of the fingerprint. A nil Groups allows all. Groups that the engine
 // does not have are for show, like GREASE, and stay.
 func forbidden(g utls.CurveID, cfg *handshake.Config) bool {
-	return cfg.Groups != nil && slices.Contains(engineGroups, tls.CurveID(g)) && !slices.Contains(cfg.Groups, tls.CurveID(g))
+	return cfg.Groups != nil && known(g) && !slices.Contains(cfg.Groups, tls.CurveID(g))
 }
 
 // isGREASE tells whether a number is reserved for GREASE (RFC 8701, section 2).

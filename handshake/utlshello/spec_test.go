@@ -3,6 +3,7 @@ package utlshello
 import (
 	"bytes"
 	"compress/zlib"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"runtime"
@@ -133,6 +134,44 @@ func TestSpecExtensions(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+}
+
+// FuzzSpec: whatever was captured makes a hello that the engine can run, or an error.
+func FuzzSpec(f *testing.F) {
+	for _, id := range current {
+		conn := utls.UClient(nil, &utls.Config{ServerName: "example.net"}, id)
+		if err := conn.BuildHandshakeState(); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(conn.HandshakeState.Hello.Raw)
+	}
+	f.Add([]byte{1, 0, 0, 0})
+	session := &handshake.Session{CipherSuite: tls.TLS_AES_128_GCM_SHA256, Secret: make([]byte, 32), Ticket: make([]byte, 10), MaxEarlyData: 1}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		spec := new(utls.ClientHelloSpec)
+		if len(raw) > 1<<15 || capture(spec, raw) != nil {
+			return
+		}
+		spec.TLSVersMin, spec.TLSVersMax = 0, 0
+		cfg := &handshake.Config{ServerName: "example.com", Hello: Spec(spec), Session: session, EarlyData: true}
+		c, err := handshake.NewClient(cfg)
+		if err != nil {
+			return
+		}
+		if hellos := hellosIn(t, c.AppendOutput(nil)); len(hellos) != 1 || hellos[0].length < 100 {
+			t.Errorf("%d hellos", len(hellos))
+		}
+	})
+}
+
+// capture reads a ClientHello message, and takes panics of utls for errors.
+func capture(spec *utls.ClientHelloSpec, raw []byte) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	return spec.FromRaw(append([]byte{22, 3, 1, byte(len(raw) >> 8), byte(len(raw))}, raw...), true)
 }
 
 // Each decompressor gives back what was compressed.

@@ -3,5 +3,10 @@
 // saw: the packet log says how many round trips a response took and what rode in the SYN, the server's own log says which
 // request bytes reached the application, and how often.
 //
+// TestHostile has the network do what is known to break TCP Fast Open, and TestStorm dials through such weather. Both can be long:
+//
+//	go test . -run TestHostileTable -hostile-table=../docs/hostile-network.md -timeout 1h
+//	go test . -run TestStorm -storm=10000
+//
 // A program that is not installed skips its tests; with TLSTFO_REQUIRE=1 it fails them.
 package interop

@@ -33,7 +33,7 @@ func (x *exchange) toFirstByte() time.Duration {
 func usable(c netlab.Conn, big int) (time.Duration, bool) {
 	gone := time.Duration(-1) // when the client gave up
 	for _, p := range c.FromClient() {
-		if p.Flags.Has(netlab.RST) && gone < 0 {
+		if p.Flags&(netlab.RST|netlab.FIN) != 0 && gone < 0 {
 			gone = p.Sent
 		}
 	}

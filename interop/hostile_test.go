@@ -12,7 +12,7 @@ import (
 var table = flag.String("hostile-table", "", "make TestHostile a long run, and write its table to this `file`, in Markdown")
 
 const (
-	tries     = 5  // of what a busy machine may spoil
+	tries     = 8  // of what a busy machine may spoil
 	manyDials = 10 // of a client in a long run
 	fewRuns   = 3  // in a long run
 	manyRuns  = 15 // where a fault is random

@@ -59,15 +59,6 @@ func (t *Transport) newConn(c *call, addr, proto string, dialer *tlstfo.Dialer) 
 		up: make(chan struct{}), done: make(chan struct{}), turn: make(chan struct{})}
 }
 
-// adopt returns a Conn that is established.
-func (t *Transport) adopt(c *call, addr, proto string, conn *tlstfo.Conn) *Conn {
-	x := t.newConn(c, addr, proto, t.direct)
-	x.conn = conn
-	close(x.up)
-	x.settle(nil)
-	return x
-}
-
 // TLS returns the connection below, nil before it is up. Its Info tells what happened. Reading, writing and closing are not for the
 // caller.
 func (x *Conn) TLS() *tlstfo.Conn {

@@ -21,9 +21,6 @@ func (t *Transport) dialHTTP1(ctx context.Context, _, addr string) (net.Conn, er
 	case t.hosts.proto(c.host) == protoHTTP2:
 		return nil, errOtherProtocol
 	}
-	if spare := t.hosts.takeSpare(c.host, protoHTTP1); spare != nil {
-		return t.adopt(c, addr, protoHTTP1, spare), nil
-	}
 	return t.newConn(c, addr, protoHTTP1, t.direct), nil
 }
 
@@ -39,9 +36,6 @@ func (t *Transport) dialHTTP2(ctx context.Context, _, addr string) (net.Conn, er
 		case protoHTTP1:
 			return nil, errOtherProtocol
 		case protoHTTP2:
-			if spare := t.hosts.takeSpare(c.host, protoHTTP2); spare != nil {
-				return t.adopt(c, addr, protoHTTP2, spare), nil
-			}
 			return t.newConn(c, addr, protoHTTP2, t.direct), nil
 		}
 		d, begun := t.hosts.decide(c.host)
@@ -59,7 +53,7 @@ func (t *Transport) dialHTTP2(ctx context.Context, _, addr string) (net.Conn, er
 	}
 }
 
-// findOut dials a server to learn its protocol. The connection becomes a spare.
+// findOut dials a server to learn its protocol. The connection becomes a spare: the next Conn takes it instead of dialling.
 func (t *Transport) findOut(ctx context.Context, c *call, addr string) error {
 	x := t.newConn(c, addr, "", t.direct)
 	x.mu.Lock()

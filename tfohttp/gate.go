@@ -19,7 +19,7 @@ func (x *Conn) admit(c *call) error {
 	for {
 		x.mu.Lock()
 		if x.phase == fresh {
-			if c.mayFill() {
+			if !x.t.hosts.hasSpare(x.host, x.proto) && c.mayFill() {
 				x.phase, x.carrier = gathering, c
 				x.mu.Unlock()
 				return nil
@@ -60,10 +60,7 @@ func (x *Conn) dial(ctx context.Context, early bool) {
 // run dials and completes the handshake. The first flight is sent early if it is *replayable*.
 func (x *Conn) run(ctx context.Context) {
 	defer x.cancel(nil)
-	err := x.connect(ctx)
-	if err == nil {
-		err = x.handshake(ctx)
-	}
+	err := x.establish(ctx)
 	if err == nil && !x.early {
 		err = x.deliver()
 	}
@@ -71,6 +68,37 @@ func (x *Conn) run(ctx context.Context) {
 		close(x.up)
 	}
 	x.settle(err)
+}
+
+// establish sees to a connection whose handshake is complete. The first flight left with it, if it is *replayable*.
+func (x *Conn) establish(ctx context.Context) error {
+	if x.takeSpare() {
+		return nil
+	}
+	if err := x.connect(ctx); err != nil {
+		return err
+	}
+	return x.handshake(ctx)
+}
+
+// takeSpare takes a connection that is there already, if the first flight need not be early.
+func (x *Conn) takeSpare() bool {
+	if x.early {
+		return false
+	}
+	conn := x.t.hosts.takeSpare(x.host, x.proto)
+	if conn != nil {
+		x.publish(conn)
+	}
+	return conn != nil
+}
+
+// publish says that the connection is up.
+func (x *Conn) publish(conn *tlstfo.Conn) {
+	x.mu.Lock()
+	x.conn = conn
+	x.mu.Unlock()
+	close(x.up)
 }
 
 // connect dials. Early bytes are *replayable*, and left when it returns.
@@ -88,10 +116,7 @@ func (x *Conn) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.mu.Lock()
-	x.conn = conn
-	x.mu.Unlock()
-	close(x.up)
+	x.publish(conn)
 	return nil
 }
 

@@ -99,6 +99,13 @@ func (h *hosts) putSpare(host, proto string, conn *tlstfo.Conn) {
 	}
 }
 
+// hasSpare tells whether takeSpare would return one.
+func (h *hosts) hasSpare(host, proto string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.spares[spareKey{host, proto}] != nil
+}
+
 // takeSpare returns a connection that putSpare kept, or nil.
 func (h *hosts) takeSpare(host, proto string) *tlstfo.Conn {
 	key := spareKey{host, proto}

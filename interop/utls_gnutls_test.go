@@ -19,12 +19,15 @@ import (
 	"github.com/tlstfo/tlstfo"
 	"github.com/tlstfo/tlstfo/handshake"
 	"github.com/tlstfo/tlstfo/handshake/utlshello"
+	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
 // startGnuTLS runs gnutls-serv on loopback, which echoes, and returns its address and what it prints.
 func startGnuTLS(t *testing.T, args ...string) (addr string, cred *credentials, printed *output) {
 	t.Helper()
-	need(t, "gnutls-serv")
+	if _, err := exec.LookPath("gnutls-serv"); err != nil {
+		netlab.Missing(t, "gnutls-serv (install the package gnutls-bin)")
+	}
 	cred = newCredentials(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0") // for a port that is free
 	if err != nil {

@@ -70,8 +70,9 @@ func whyStd(config *tls.Config) string {
 }
 
 // godebugChangesTLS tells whether a GODEBUG setting with an effect on crypto/tls
-// or on certificate verification is in force. Such settings are escape hatches;
-// whoever uses one means crypto/tls.
+// is in force. Such settings are escape hatches; whoever uses one means crypto/tls.
+// Those of crypto/x509 are none: the engine verifies by it too, so that they hold as
+// they are. (A newer Go sets some by itself, for modules that name an older one.)
 func godebugChangesTLS() bool {
 	settings := os.Getenv("GODEBUG")
 	if build, ok := debug.ReadBuildInfo(); ok {
@@ -85,7 +86,7 @@ func godebugChangesTLS() bool {
 		name, _, _ := strings.Cut(strings.TrimSpace(setting), "=")
 		switch {
 		case name == "tls10server" || name == "tlskyber": // a server's, and one that no longer exists
-		case strings.HasPrefix(name, "tls"), strings.HasPrefix(name, "x509"):
+		case strings.HasPrefix(name, "tls"):
 			return true
 		}
 	}

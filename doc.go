@@ -128,8 +128,8 @@
 //	GetEncryptedClientHelloKeys          servers only
 //	EncryptedClientHelloKeys             servers only
 //
-// FIPS 140-3 mode and GODEBUG settings that change crypto/tls or crypto/x509 mean
-// crypto/tls as well.
+// FIPS 140-3 mode and GODEBUG settings that change crypto/tls mean crypto/tls as
+// well. Those that change crypto/x509 hold for both.
 //
 // # Limitations
 //

@@ -33,7 +33,8 @@ var refusals = map[utls.ClientHelloID]string{
 
 // Presets that follow their clients, and randomized ones, complete full handshakes with our server and that of crypto/tls.
 func TestFullHandshake(t *testing.T) {
-	for _, id := range append([]utls.ClientHelloID{utls.HelloRandomized, utls.HelloRandomizedALPN, utls.HelloRandomizedNoALPN}, usable...) {
+	ids := append([]utls.ClientHelloID{utls.HelloRandomized, utls.HelloRandomizedALPN, utls.HelloRandomizedNoALPN}, usable...)
+	for _, id := range append(ids, seeds(t, 40)...) {
 		t.Run(id.Str(), func(t *testing.T) {
 			cfg, server := setup(t, Fingerprint(id))
 			o, err := connect(t, cfg, serveOurs(t, server), nil, []byte("hello"))
@@ -53,31 +54,36 @@ func TestFullHandshake(t *testing.T) {
 
 // On the wire are the bytes that utls itself would send.
 func TestSameAsUTLS(t *testing.T) {
-	ids := usable
-	for seed := range byte(60) {
-		seed := utls.PRNGSeed{seed}
-		ids = append(ids, utls.ClientHelloID{Client: utls.HelloRandomized.Client, Version: "0", Seed: &seed})
-	}
-	random := 0
-	for _, id := range ids {
+	for _, id := range append(seeds(t, 60), usable...) {
 		for _, name := range []string{"example.com", "a-much-longer-name.of-a-host.example.com", "192.0.2.1"} {
 			cfg, _ := setup(t, Fingerprint(id))
 			cfg.ServerName = name
-			if isRandomized(id) {
-				if spec, err := utls.UTLSIdToSpec(id); err != nil || spec.TLSVersMax < utls.VersionTLS13 {
-					continue
-				}
-				random++
-			}
 			ours, theirs := firstHello(t, cfg).normal(isShuffled(id)), utlsHello(t, id, name, nil).normal(isShuffled(id))
 			if !same(ours, theirs) {
 				t.Errorf("%s to %s:\n%+v\nutls:\n%+v", id.Str(), name, ours, theirs)
 			}
 		}
 	}
-	if random < 30 {
-		t.Errorf("only %d randomized hellos were compared", random)
+}
+
+// seeds returns those of n randomized ids that have TLS 1.3.
+func seeds(t *testing.T, n byte) (ids []utls.ClientHelloID) {
+	t.Helper()
+	for i := range n {
+		seed := utls.PRNGSeed{i}
+		id := utls.ClientHelloID{Client: utls.HelloRandomized.Client, Version: "0", Seed: &seed}
+		spec, err := utls.UTLSIdToSpec(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec.TLSVersMax == utls.VersionTLS13 {
+			ids = append(ids, id)
+		}
 	}
+	if len(ids) < int(n)/4 {
+		t.Fatalf("only %d of %d seeds have TLS 1.3", len(ids), n)
+	}
+	return ids
 }
 
 // The protocols of the Config replace those of the preset, in the same place, and settings for the others go.

@@ -54,5 +54,7 @@
 //   - MaxIdleConns counts HTTP/1.1, HTTP/2, and plain or proxied connections apart. A request that is to be the last on its
 //     connection (Request.Close, DisableKeepAlives) has an HTTP/2 connection of its own, which MaxConnsPerHost does not count.
 //   - TLSHandshakeTimeout begins when the connection is up.
-//   - Dial hooks are those of Transport.Dialer: its NetDialer, TLSConfig, Sessions and Trace.
+//   - Dial hooks are those of Transport.Dialer: its NetDialer, TLSConfig, Sessions and Trace. Its EarlyData is asked too before anything is early; its Early
+//     is not.
+//   - A program that takes http.DefaultTransport for an *http.Transport, to clone it, say, cannot have another there.
 package tfohttp

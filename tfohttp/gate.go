@@ -145,7 +145,7 @@ func (x *Conn) handshake(ctx context.Context) error {
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		trace.TLSHandshakeDone(state, err)
 	}
-	if err == nil {
+	if err == nil && x.dialer == x.t.direct { // else the server had no choice
 		x.t.hosts.learn(x.host, protocol(state.NegotiatedProtocol))
 	}
 	return err

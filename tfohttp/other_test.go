@@ -126,8 +126,8 @@ func TestUpgrade(t *testing.T) {
 			}
 			defer conn.Close()
 			io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-			line, _ := buf.ReadString('\n')
-			io.WriteString(conn, line)
+			lines, _ := io.ReadAll(buf) // until the client's half is closed
+			conn.Write(lines)
 		}), proto, protoHTTP1)
 		tr := p.warm(t)
 		for range 2 { // with a ticket too
@@ -141,12 +141,19 @@ func TestUpgrade(t *testing.T) {
 			}
 			rw := resp.Body.(io.ReadWriteCloser)
 			fmt.Fprintln(rw, "hello")
+			if err := rw.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+				t.Error(err)
+			}
 			if line, err := bufio.NewReader(rw).ReadString('\n'); resp.StatusCode != 101 || line != "hello\n" {
 				t.Errorf("%s, %q, %v", resp.Status, line, err)
 			}
 			rw.Close()
 			if early := p.since(t, n)[0].early(); len(early) > 0 {
 				t.Errorf("%q came early", early)
+			}
+			cold(t, tr)
+			if resp, _ := get(t, tr, p.url); resp.TLS.NegotiatedProtocol != proto {
+				t.Errorf("then %s is spoken, want %s", resp.TLS.NegotiatedProtocol, proto)
 			}
 			cold(t, tr)
 		}

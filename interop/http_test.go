@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tlstfo/tlstfo/internal/netlab"
 )
@@ -97,14 +98,22 @@ func testHTTPWarm(t *testing.T, lab *netlab.Lab, ip, kind, way string) {
 	if x := u.get(way); x.turns() < 3 || x.Resumed { // more where the machine is too busy to write the request at once
 		t.Errorf("first contact took %d round trips, want 3", x.turns())
 	}
+	best := map[string]time.Duration{}
 	for range 3 {
-		x := u.get(way)
-		x.want(t, warm, true)
-		x.wantInSYN(t, true)
-		x = u.post(way, "body")
-		x.want(t, 2, true)
-		x.wantInSYN(t, false)
+		for _, method := range []string{"GET", "POST"} {
+			o, turns := order{Way: way, Method: method}, warm
+			if method == "POST" {
+				o.Body, turns = "body", 2
+			}
+			x := u.do(o)
+			x.want(t, turns, true)
+			x.wantInSYN(t, method == "GET")
+			if d := x.onWire(); best[method] == 0 || d < best[method] {
+				best[method] = d
+			}
+		}
 	}
+	t.Logf("first response byte, from the SYN on: GET %v, POST %v", best["GET"], best["POST"])
 	protocol := map[string]string{http1: "HTTP/1.1", http2: "HTTP/2.0"}[way]
 	var want []string
 	for _, a := range u.sent {

@@ -234,7 +234,7 @@ func (c *Conn) setTransport(raw net.Conn, t *attempt) {
 		c.state = t.engine.PredictedState()
 	}
 	if c.lingerSec >= 0 {
-		setLinger(raw, c.lingerSec)
+		setLinger(raw, int(c.lingerSec))
 	}
 	if c.up != nil {
 		close(c.up)
@@ -302,7 +302,7 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 	if won.early == 0 {
 		won.info.Early.Broken += out.early
 	}
-	out.synData = c.synData(info)
+	out.synData = c.synData(p, info)
 	won.info.FastOpen = *info
 	won.info.RTT = info.ConnectTime
 	return conn, won, out
@@ -310,8 +310,8 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 
 // synData returns the attempt that won if its SYN carried data that was
 // acknowledged, else nil.
-func (c *Conn) synData(info *tfo.Info) *tfo.Attempt {
-	if info.SynAcked || c.dialer.testAcked && info.Won.Way == tfo.WayFastOpen {
+func (c *Conn) synData(p plan, info *tfo.Info) *tfo.Attempt {
+	if info.SynAcked || c.dialer.testAcked && !p.plain {
 		return info.Won
 	}
 	return nil

@@ -132,5 +132,5 @@ func (c *Conn) dialHello(ctx context.Context, p plan, t *attempt, hello []byte) 
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, c.synData(info), nil
+	return conn, c.synData(p, info), nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +152,8 @@ func TestTraceHedge(t *testing.T) {
 		o.Update(func(c *handshake.ServerConfig) { c.NumTickets = 1 })
 		d := o.suspect(t)
 		d.Trace = log.trace()
+		var fast atomic.Bool
+		d.Trace.FastOpen.AttemptStart = func(a *tfo.Attempt) { fast.Store(fast.Load() || a.Way == tfo.WayFastOpen) }
 		open := make(chan struct{})
 		o.script(func(n int, conn net.Conn) net.Conn {
 			if wins == (n == 1) {
@@ -174,8 +177,11 @@ func TestTraceHedge(t *testing.T) {
 		want := []string{"dial tcp", taken, "early: 5 bytes", "handshake, dial 0", "redial, hedge true: " + errSilence.Error(), "dial tcp"}
 		hedge := []string{"handshake, dial 1", "handshake, dial 1, done: resumed false, error none"} // beside the others
 		if wins {
-			want = append(want, "handshake, dial 0, done: resumed false, error "+tfo.ErrLost.Error(),
-				"early: 5 bytes: broke before the answer", "back-off: stalled", stored)
+			want = append(want, "handshake, dial 0, done: resumed false, error "+tfo.ErrLost.Error(), "early: 5 bytes: broke before the answer")
+			if mark := log.take("back-off: stalled"); (len(mark) == 1) != fast.Load() {
+				t.Errorf("back-offs: %q", mark)
+			}
+			want = append(want, stored)
 		} else {
 			want = append(want, "early: 5 bytes: accepted", "handshake, dial 0, done: resumed true, error none", stored)
 			hedge[1] = "handshake, dial 1, done: resumed false, error " + tfo.ErrLost.Error()

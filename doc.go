@@ -25,6 +25,9 @@
 //     http.Transport.DialTLSContext: it dials when the first bytes are written, and Dialer.Early
 //     says which of those may be early.
 //   - [Dialer.Client] is for transports that the caller made.
+//   - [Dialer.DialEarlyAs] is for clients that speak one of several protocols.
+//
+// Package tfohttp has a client for HTTP, over net/http.
 //
 // [Conn.Info] tells what happened, in numbers, and the [Error] of a dial that failed
 // has that too; the hooks of a [Trace] tell it as it happens.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,4 +208,56 @@ func TestDialKeepsNothing(t *testing.T) {
 		t.Error("the connection lingers")
 	}
 	c.dialer.lingers.mu.Unlock()
+}
+
+// TestReadBesideClose: what a server says to our close_notify is no answer to a Read that still waits, nor is the end of it the end of what it had to say.
+func TestReadBesideClose(t *testing.T) {
+	ca := newAuthority(t)
+	for _, late := range []string{"", "late"} {
+		bubble(t, "late "+late, func(t *testing.T) { testReadBesideClose(t, ca, late) })
+	}
+}
+
+func testReadBesideClose(t *testing.T, ca *authority, late string) {
+	ours, theirs := net.Pipe()
+	server := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{ca.issue(nil, "test.example")}})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.Copy(io.Discard, server) // until close_notify
+		io.WriteString(server, late)
+		server.Close()
+	}()
+	slow := &answeredWrites{Conn: ours, answered: make(chan struct{})}
+	d := &Dialer{TLSConfig: &tls.Config{InsecureSkipVerify: true}}
+	c := d.Client(slow, "")
+	if err := c.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	slow.wait.Store(true)
+	go func() {
+		defer close(slow.answered)
+		if n, err := c.Read(make([]byte, 10)); n != 0 || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%q: %d bytes, %v", late, n, err)
+		}
+	}()
+	synctest.Wait() // the Read waits
+	c.Close()
+	<-slow.answered
+	<-done
+}
+
+// answeredWrites is a connection on which a Write, if told so, returns after a Read was answered.
+type answeredWrites struct {
+	net.Conn
+	wait     atomic.Bool
+	answered chan struct{}
+}
+
+func (c *answeredWrites) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.wait.Load() {
+		<-c.answered
+	}
+	return n, err
 }

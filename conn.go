@@ -38,7 +38,7 @@ type Conn struct {
 	began     bool                    // the first flight is fixed: begin was called
 	closed    bool
 	dropped   bool        // by Close, which did not wait for run
-	lingerSec int         // SetLinger's; 0: Close drops what was not delivered
+	lingerSec int32       // SetLinger's; 0: Close drops what was not delivered
 	first     []byte      // copies of what was handed over before the handshake, as far as it is not delivered
 	early     int         // how many of its bytes are replayable
 	cork      *time.Timer // runs while first gathers
@@ -82,16 +82,17 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.rmu.Lock()
 	defer c.rmu.Unlock()
-	for len(c.input) == 0 {
-		if c.rerr != nil {
-			return 0, c.rerr
+	var err error
+	for len(c.input) == 0 && err == nil {
+		if err = c.rerr; err == nil {
+			err = c.fill()
 		}
-		if err := c.fill(); err != nil {
-			if c.isClosing() {
-				err = net.ErrClosed
-			}
-			return 0, err
-		}
+	}
+	if c.isClosing() { // an end that answers our own is no end of what the server had to say
+		return 0, net.ErrClosed
+	}
+	if err != nil {
+		return 0, err
 	}
 	n := copy(p, c.input)
 	if c.input = c.input[n:]; len(c.input) == 0 {

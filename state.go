@@ -3,6 +3,7 @@ package tlstfo
 import (
 	"crypto/tls"
 	"errors"
+	"math"
 	"net"
 )
 
@@ -111,7 +112,7 @@ func (a dialledAddr) String() string  { return a.addr }
 func (c *Conn) SetLinger(sec int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lingerSec = sec
+	c.lingerSec = int32(min(max(sec, -1), math.MaxInt32))
 	if c.raw == nil {
 		return nil // setTransport applies it
 	}

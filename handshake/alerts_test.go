@@ -83,7 +83,7 @@ func TestOuterType(t *testing.T) {
 	s, _, _, o := testSplit(t, tls.TLS_AES_128_GCM_SHA256, nil)
 	inner := append([]byte("data"), byte(recordApplication))
 	header := []byte{byte(recordHandshake), 3, 3, 0, byte(len(inner) + 16)}
-	sealed := s.writer.aead.Seal(header, s.writer.next(), inner, header)
+	sealed := s.writer.aead.Seal(header, s.writer.iv[:], inner, header) // the first record: its nonce is the IV
 	wantFault(t, feedError(o, sealed), FaultUnexpectedRecord, StateConnected, AlertUnexpectedMessage)
 
 	_, _, _, o = testSplit(t, tls.TLS_AES_128_GCM_SHA256, nil)

@@ -49,7 +49,7 @@ type Client struct {
 
 	request   *certificateRequest  // the server asked for a certificate
 	settings  *applicationSettings // of the application protocol, or nil
-	ownLimit  int                  // of our record_size_limit; 0: none
+	ownLimit  uint16               // of our record_size_limit; 0: none
 	delegated crypto.PublicKey     // of a delegated credential, or nil
 	info      connectionInfo
 

@@ -33,7 +33,7 @@ func (c *Client) firstHello() error {
 	c.helloLen = len(c.out)
 	if c.status == EarlyOffered {
 		// RFC 8449, section 4: until the server says otherwise.
-		c.sendLimit = int(session.RecordLimit)
+		c.sendLimit = session.RecordLimit
 		secret := c.early.clientTraffic(c.transcriptSum())
 		if fault := c.logSecret("CLIENT_EARLY_TRAFFIC_SECRET", secret); fault != 0 {
 			return c.cause

@@ -178,7 +178,7 @@ func openerProofs() map[Fault]proof {
 	suite := suiteByID(tls.TLS_AES_128_GCM_SHA256)
 	after := func(alert Alert, send func(*Sealer) []byte) proof {
 		return proof{StateConnected, alert, func(t *testing.T) error {
-			_, o, peer, _ := testSplit(t, suite.id, &resumption{suite: suite, secret: make([]byte, suite.hashLen)})
+			_, o, peer, _ := testSplit(t, suite.id, &resumption{suite: suite, template: Session{Secret: make([]byte, suite.hashLen)}})
 			return feedError(o, send(peer))
 		}}
 	}

@@ -150,8 +150,8 @@ func TestOpenerForgets(t *testing.T) {
 		"an alert":     func(s *Sealer) []byte { return s.Alert(nil, AlertAccessDenied) },
 		"close_notify": func(s *Sealer) []byte { return s.CloseNotify(nil) },
 	} {
-		_, o, peer, _ := testSplit(t, suite.id, &resumption{suite: suite, secret: bytes.Repeat([]byte{7}, 32)})
-		before := append(protectorSecrets(o.reader), o.tickets.secret)
+		_, o, peer, _ := testSplit(t, suite.id, &resumption{suite: suite, template: Session{Secret: bytes.Repeat([]byte{7}, 32)}})
+		before := append(protectorSecrets(o.reader), o.tickets.template.Secret)
 		o.Feed(end(peer))
 		ev, err := o.Next(testTime)
 		if err == nil && ev.Kind != EventCloseNotify {

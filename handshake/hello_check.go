@@ -83,7 +83,7 @@ func (c *Client) checkExtension(typ uint16, data cryptobyte.String) error {
 		if !data.ReadUint16(&limit) || !data.Empty() || limit < minRecordLimit || limit > maxPlaintext+1 {
 			return errMalformed // RFC 8449, section 4
 		}
-		c.ownLimit = int(limit)
+		c.ownLimit = limit
 	case extDelegatedCredential:
 		if _, ok := readAlgorithms(&data); !ok || !data.Empty() {
 			return errMalformed // RFC 9345, section 4.1.1

@@ -42,7 +42,7 @@ func TestNothingInsideMessage(t *testing.T) {
 // for it: a message, and a record.
 func TestMessagesAcrossRecords(t *testing.T) {
 	suite := suiteByID(tls.TLS_AES_128_GCM_SHA256)
-	_, o, peer, _ := testSplit(t, suite.id, &resumption{suite: suite, secret: make([]byte, suite.hashLen)})
+	_, o, peer, _ := testSplit(t, suite.id, &resumption{suite: suite, template: Session{Secret: make([]byte, suite.hashLen)}})
 	// Tickets of 4 KiB with a lifetime of zero.
 	body := append(append(make([]byte, 9), 0x10, 0), make([]byte, 0x1000+2)...)
 	message := append([]byte{4, 0, byte(len(body) >> 8), byte(len(body))}, body...)

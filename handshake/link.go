@@ -21,12 +21,12 @@ type link struct {
 	messageLimit int
 	// sendLimit bounds the content of a protected record; 0 means maxPlaintext.
 	// receiveLimit is what a reader's limit will be.
-	sendLimit, receiveLimit int
+	sendLimit, receiveLimit uint16
 
 	allowCCS  bool // compatibility change_cipher_spec may come now (section D.4)
 	sawRecord bool
-	skipEarly int  // server: bytes of undecryptable early data that may still be skipped
 	silent    bool // after Split: the keys for alerts are the Sealer's
+	skipEarly int  // server: bytes of undecryptable early data that may still be skipped
 }
 
 // Buffer returns free space for the transport to read into, at least enough

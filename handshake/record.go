@@ -39,10 +39,9 @@ type protector struct {
 	suite  *suite
 	secret []byte
 	aead   cipher.AEAD
-	iv     [12]byte
-	nonce  [12]byte
+	iv     [12]byte // and, while a record is sealed or opened, its nonce
+	limit  uint16   // of what a record that is opened has inside; 0: what TLS allows
 	seq    uint64
-	limit  int // of what a record that is opened has inside; 0: what TLS allows
 }
 
 func newProtector(s *suite, secret []byte) (*protector, error) {
@@ -75,7 +74,7 @@ func (p *protector) exhausted() bool { return p.seq >= p.suite.maxRecords }
 func (p *protector) clear() {
 	if p != nil {
 		clear(p.secret)
-		p.secret, p.aead, p.iv, p.nonce = nil, nil, [12]byte{}, [12]byte{}
+		p.secret, p.aead, p.iv = nil, nil, [12]byte{}
 	}
 }
 
@@ -91,7 +90,11 @@ func (p *protector) seal(dst []byte, typ recordType, data []byte, pad int) []byt
 		dst = append(dst, 0)
 	}
 	body := header + recordHeaderLen
-	return p.aead.Seal(dst[:body], p.next(), dst[body:], dst[header:body])
+	p.turn()
+	dst = p.aead.Seal(dst[:body], p.iv[:], dst[body:], dst[header:body])
+	p.turn()
+	p.seq++
+	return dst
 }
 
 // open opens a protected record in place. header is its five bytes, body the
@@ -100,12 +103,14 @@ func (p *protector) open(header, body []byte) (recordType, []byte, Fault) {
 	if len(body) < p.aead.Overhead() {
 		return 0, nil, FaultBadRecordMAC
 	}
-	data, err := p.aead.Open(body[:0], p.next(), body, header)
+	p.turn()
+	data, err := p.aead.Open(body[:0], p.iv[:], body, header)
+	p.turn()
 	if err != nil {
-		p.seq-- // so that a server can skip what it has no key for (section 4.2.10)
-		return 0, nil, FaultBadRecordMAC
+		return 0, nil, FaultBadRecordMAC // seq stays: a server may skip what it has no key for (section 4.2.10)
 	}
-	if len(data) > maxPlaintext+1 || p.limit > 0 && len(data) > p.limit {
+	p.seq++
+	if len(data) > maxPlaintext+1 || p.limit > 0 && len(data) > int(p.limit) {
 		return 0, nil, FaultRecordOverflow // section 5.4, and RFC 8449, section 4: padding counts
 	}
 	for i := len(data) - 1; i >= 0; i-- {
@@ -116,12 +121,8 @@ func (p *protector) open(header, body []byte) (recordType, []byte, Fault) {
 	return 0, nil, FaultEmptyInner // section 5.4
 }
 
-// next returns the nonce of the next record (section 5.3). The sequence number
-// cannot wrap: a key update, or the end of time, comes first.
-func (p *protector) next() []byte {
-	p.nonce = p.iv
-	seq := binary.BigEndian.Uint64(p.iv[4:]) ^ p.seq
-	binary.BigEndian.PutUint64(p.nonce[4:], seq)
-	p.seq++
-	return p.nonce[:]
+// turn makes the nonce of the next record of the IV, and the IV of that nonce (section 5.3). The
+// sequence number cannot wrap: a key update, or the end of time, comes first.
+func (p *protector) turn() {
+	binary.BigEndian.PutUint64(p.iv[4:], binary.BigEndian.Uint64(p.iv[4:])^p.seq)
 }

@@ -16,16 +16,16 @@ func (c *Client) readRecordLimit(data cryptobyte.String) Fault {
 		return FaultBadRecordSizeLimit
 	}
 	// A value above what TLS 1.3 allows is for an extension that we do not have.
-	c.sendLimit = min(int(limit)-1, maxPlaintext)
+	c.sendLimit = min(limit-1, maxPlaintext)
 	c.receiveLimit = c.ownLimit
 	c.reader.limit = c.ownLimit
 	return 0
 }
 
 // maxContent is how much content a record that is sent may have.
-func maxContent(limit int) int {
+func maxContent(limit uint16) int {
 	if limit > 0 {
-		return limit
+		return int(limit)
 	}
 	return maxPlaintext
 }

@@ -20,7 +20,12 @@ const MaxSessionLifetime = 7 * 24 * time.Hour
 // early data sent with it, and pass for the server. It is not changed after
 // EventTicket gave it out, so it may be shared.
 type Session struct {
-	CipherSuite  uint16
+	CipherSuite uint16
+	Group       tls.CurveID // of the last full handshake of the lineage
+	// RecordLimit is how much content the server takes in a record, in bytes; 0: as much as TLS allows (RFC 8449).
+	RecordLimit            uint16
+	HasApplicationSettings bool // both sides sent some (ALPS)
+
 	Secret       []byte // the resumption PSK
 	Ticket       []byte
 	Lifetime     time.Duration // from ReceivedAt on; at most MaxSessionLifetime
@@ -38,18 +43,14 @@ type Session struct {
 	// What follows is of the lineage: a session that comes from a resumed
 	// handshake inherits it.
 
-	Group             tls.CurveID // of the last full handshake
-	AuthenticatedAt   time.Time   // when the server last proved itself by its certificate
-	HybridAt          time.Time   // when a handshake last used a hybrid group; zero: never
-	ClientCertificate []byte      // SHA-256 over the DER chain that was really sent; nil: none
+	AuthenticatedAt   time.Time // when the server last proved itself by its certificate
+	HybridAt          time.Time // when a handshake last used a hybrid group; zero: never
+	ClientCertificate []byte    // SHA-256 over the DER chain that was really sent; nil: none
 
 	// CredentialExpiry is when the delegated credential expires with which the server last proved itself, and the session with it;
 	// zero: there was none (RFC 9345, section 7.4).
 	CredentialExpiry time.Time
-	// RecordLimit is how much content the server takes in a record, in bytes; 0: as much as TLS allows (RFC 8449).
-	RecordLimit uint16
-	// What both sides sent by application_settings (ALPS), if they did.
-	HasApplicationSettings                       bool
+	// What both sides sent by application_settings, if they did.
 	ApplicationSettings, PeerApplicationSettings []byte
 }
 

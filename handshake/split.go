@@ -160,7 +160,7 @@ func (o *Opener) Next(now time.Time) (Event, error) {
 func (o *Opener) forget() {
 	o.reader.clear()
 	if o.tickets != nil {
-		clear(o.tickets.secret)
+		clear(o.tickets.template.Secret)
 		o.tickets = nil
 	}
 }

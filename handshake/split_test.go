@@ -290,7 +290,7 @@ func TestOpenerBudgets(t *testing.T) {
 func TestOpenerTicket(t *testing.T) {
 	suite := suiteByID(tls.TLS_AES_128_GCM_SHA256)
 	now := time.Unix(1e9, 0)
-	_, o, peerS, _ := testSplit(t, suite.id, &resumption{suite: suite, secret: make([]byte, suite.hashLen)})
+	_, o, peerS, _ := testSplit(t, suite.id, &resumption{suite: suite, template: Session{Secret: make([]byte, suite.hashLen)}})
 	message := func(lifetime byte) []byte {
 		return peerS.seal(nil, recordHandshake, []byte{4, 0, 0, 15, lifetime, 0, 0, 9, 0, 0, 0, 5, 1, 0, 0, 1, 9, 0, 0}, 0)
 	}

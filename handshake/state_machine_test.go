@@ -158,7 +158,7 @@ func TestServerStateMachine(t *testing.T) {
 func TestConnectedStateMachine(t *testing.T) {
 	suite := suiteByID(tls.TLS_AES_128_GCM_SHA256)
 	for _, typ := range allMessageTypes() {
-		for name, tickets := range map[string]*resumption{"client": {suite: suite, secret: make([]byte, 32)}, "server": nil} {
+		for name, tickets := range map[string]*resumption{"client": {suite: suite, template: Session{Secret: make([]byte, 32)}}, "server": nil} {
 			_, o, peer, _ := testSplit(t, suite.id, tickets)
 			err := feedError(o, peer.seal(nil, recordHandshake, append([]byte{byte(typ), 0, 0, 9}, make([]byte, 9)...), 0))
 			allowed := []messageType{typeKeyUpdate}

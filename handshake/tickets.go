@@ -10,13 +10,13 @@ import (
 // resumption makes sessions out of a connection's tickets (section 4.6.1).
 type resumption struct {
 	suite    *suite
-	secret   []byte
-	template Session // what all sessions of the connection have in common
+	template Session // what all sessions of the connection have in common; its secret is the resumption master secret
 }
 
 // newResumption is called when the handshake ends, at now.
 func (c *Client) newResumption(secret []byte, now time.Time) *resumption {
-	r := &resumption{suite: c.suite, secret: secret, template: Session{
+	r := &resumption{suite: c.suite, template: Session{
+		Secret:                      secret,
 		CipherSuite:                 c.suite.id,
 		ALPN:                        c.info.alpn,
 		ServerName:                  c.cfg.ServerName,
@@ -30,7 +30,7 @@ func (c *Client) newResumption(secret []byte, now time.Time) *resumption {
 		CredentialExpiry:            c.info.credentialExpiry,
 	}}
 	if c.sendLimit < maxPlaintext {
-		r.template.RecordLimit = uint16(c.sendLimit)
+		r.template.RecordLimit = c.sendLimit
 	}
 	if s := c.settings; s != nil {
 		r.template.HasApplicationSettings, r.template.ApplicationSettings, r.template.PeerApplicationSettings = true, s.ours, s.theirs
@@ -57,7 +57,7 @@ func (r *resumption) session(body []byte, now time.Time) (*Session, Fault) {
 	}
 	s := new(Session)
 	*s = r.template
-	s.Secret, s.Ticket = r.suite.resumptionPSK(r.secret, t.nonce), bytes.Clone(t.ticket)
+	s.Secret, s.Ticket = r.suite.resumptionPSK(r.template.Secret, t.nonce), bytes.Clone(t.ticket)
 	s.Lifetime, s.AgeAdd, s.MaxEarlyData, s.ReceivedAt = t.lifetime, t.ageAdd, t.maxEarlyData, now
 	return s, 0
 }

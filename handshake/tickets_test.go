@@ -9,7 +9,7 @@ import (
 )
 
 func TestNewSessionTicketRules(t *testing.T) {
-	r := &resumption{suite: suiteByID(tls.TLS_AES_128_GCM_SHA256), secret: make([]byte, 32), template: Session{CipherSuite: tls.TLS_AES_128_GCM_SHA256}}
+	r := &resumption{suite: suiteByID(tls.TLS_AES_128_GCM_SHA256), template: Session{Secret: make([]byte, 32), CipherSuite: tls.TLS_AES_128_GCM_SHA256}}
 	ticket := func(lifetime uint32, rest ...byte) []byte {
 		return append([]byte{byte(lifetime >> 24), byte(lifetime >> 16), byte(lifetime >> 8), byte(lifetime), 0, 0, 0, 5}, rest...)
 	}

@@ -64,12 +64,12 @@ type Attempt struct {
 
 	Left     bool  // bytes of the attempt's flight may have left this machine
 	OnceLeft bool  // and the flight was marked Once
+	recalled bool  // the survey was made for an earlier attempt
+	moved    bool  // the attempt was in another network than that of source, or it is not known in which
 	Err      error // why the attempt failed or was given up (ErrLost); nil for the one that won
 
-	source   netip.Addr // where its SYN comes from, as far as the survey can tell
-	recalled bool       // the survey was made for an earlier attempt
-	moved    bool       // the attempt was in another network than that of source, or it is not known in which
-	trace    *tracer
+	source netip.Addr // where its SYN comes from, as far as the survey can tell
+	trace  *tracer
 }
 
 // Flight is the first data of an attempt. SYN data may be delivered twice by the network (RFC 7413, section 2.1), so every byte of it

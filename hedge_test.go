@@ -3,7 +3,6 @@ package tlstfo
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -386,23 +385,6 @@ func TestHedgeDelay(t *testing.T) {
 	for _, k := range []struct{ took, want time.Duration }{{time.Second, time.Second}, {0, time.Second}, {150 * ms, 150 * ms}, {90 * ms, 0}} {
 		if h.noteSlow(k.took); h.slow != k.want {
 			t.Errorf("after %v: slow %v, want %v", k.took, h.slow, k.want)
-		}
-	}
-}
-
-// TestErrorInfo: the error of a dial has what is known of it.
-func TestErrorInfo(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	for _, maxVersion := range []uint16{0, tls.VersionTLS12} {
-		var e *Error
-		_, err := (&Dialer{TLSConfig: &tls.Config{MaxVersion: maxVersion}}).Dial("tcp", addr)
-		if !errors.As(err, &e) || len(e.Info.FastOpen.Attempts) == 0 || e.Info.FastOpen.Attempts[0].Addr.String() != addr || (e.Info.Std != "") != (maxVersion != 0) {
-			t.Errorf("%v, %+v", err, e)
 		}
 	}
 }

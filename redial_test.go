@@ -1,7 +1,6 @@
 package tlstfo
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -400,50 +399,6 @@ func TestNotSentAgain(t *testing.T) {
 			case <-o.failed:
 			}
 		}
-	}
-}
-
-// TestInfoOfFailure: Info and the errors of a Conn that failed say what became
-// of its early data, whoever ended it.
-func TestInfoOfFailure(t *testing.T) {
-	ended := func(c *Conn) {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
-		c.HandshakeContext(ctx)
-	}
-	for name, k := range map[string]struct {
-		knobs  testpeer.Knobs
-		end    func(*Conn)
-		want   error
-		reason EarlyReason
-	}{
-		"rejected":             {testpeer.Knobs{RefuseEarlyData: true}, nil, ErrEarlyDataRejected, EarlyPeerDeclined},
-		"broken":               {testpeer.Knobs{CloseAfterRead: 1}, nil, ErrEarlyDataUncertain, EarlyBroke},
-		"cancelled in silence": {testpeer.Knobs{Silent: true}, ended, ErrEarlyDataUncertain, EarlyBroke},
-	} {
-		o := newOrigin(t)
-		d := o.dialer()
-		d.FailOnReject = true
-		o.prime(t, d)
-		o.Set(k.knobs)
-		c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if k.end != nil {
-			k.end(c)
-		}
-		err = c.Handshake()
-		if !errors.Is(err, k.want) || k.end != nil && !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if e := c.Info().Early; !e.Offered || e.Bytes != 1 || e.Reason != k.reason || e.Accepted || e.Resent != 0 {
-			t.Errorf("%s: %+v", name, e)
-		}
-		if state := c.ConnectionState(); state.Version != 0 || state.HandshakeComplete || state.DidResume {
-			t.Errorf("%s: %+v", name, state)
-		}
-		c.Close()
 	}
 }
 

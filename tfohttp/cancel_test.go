@@ -26,6 +26,7 @@ func TestCancelAtEachStage(t *testing.T) {
 			for _, stage := range []string{"resolve", "connect", "handshake"} {
 				for _, again := range []bool{false, true} {
 					tr := newTransport(t, p.config())
+					tr.TLSHandshakeTimeout = time.Second // as with net/http a dial may go on, for others
 					release := make(chan struct{})
 					reached := make(chan struct{}, 10)
 					hold := func(ctx context.Context) error {
@@ -106,6 +107,7 @@ func TestClientTimeout(t *testing.T) {
 			if r.URL.Path == "/body" {
 				w.(http.Flusher).Flush()
 				<-r.Context().Done()
+				panic(http.ErrAbortHandler)
 			}
 		}), proto)
 		client := &http.Client{Transport: p.warm(t), Timeout: 100 * time.Millisecond}

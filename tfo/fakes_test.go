@@ -106,6 +106,7 @@ func (f *fakeNet) connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
 		}
 		<-a.block // the answer came in the last moment
 	}
+	t.elapsed = a.after
 	if a.self {
 		t.option = false
 	}

@@ -73,14 +73,24 @@ func (s *surveys) keep(t *attempt, now time.Time) {
 	s.held[t.surveyKey()] = survey{now, t.source, t.Budget, t.RTT}
 }
 
-// settle forgets the survey of t unless all went as it said.
+// settle forgets the survey of t unless all went as it said. Then it adds the round-trip time if that was unknown: the kernel tells of a
+// connection only once it has ended, and meanwhile a plain attempt would join late (see twinDelay).
 func (s *surveys) settle(t *attempt) {
-	if t.Cookie != CookiePresent || t.syn.acked && !t.syn.retransmitted && !t.moved && t.taken >= min(len(t.flight.Data), t.Budget) {
+	asSurveyed := t.syn.acked && !t.syn.retransmitted && !t.moved && t.taken >= min(len(t.flight.Data), t.Budget)
+	if t.Cookie != CookiePresent || asSurveyed && t.RTT > 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.held, t.surveyKey())
+	held, ok := s.held[t.surveyKey()]
+	switch {
+	case !ok:
+	case !asSurveyed:
+		delete(s.held, t.surveyKey())
+	case held.rtt == 0:
+		held.rtt = t.elapsed
+		s.held[t.surveyKey()] = held
+	}
 }
 
 func (t *attempt) surveyKey() surveyKey {

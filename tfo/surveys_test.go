@@ -50,6 +50,26 @@ func TestSurveysAreKeptForASecond(t *testing.T) {
 	}
 }
 
+// A dial from which the kernel has not learned the round-trip time yet tells it to the next one, so that a twin of that does not wait for longest.
+func TestSurveyLearnsRoundTripTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var memory Memory
+		f := newFakeNet(t, map[string]reply{six1 + " fastopen": {option: true, taken: 1, after: ms(10)}})
+		for i, want := range []time.Duration{0, ms(10), ms(10)} {
+			_, info, err := f.dial(t.Context(), &Dialer{Memory: &memory}, six1, flight([]byte("x"), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Won.RTT; got != want {
+				t.Errorf("dial %d knows a round-trip time of %v, want %v", i, got, want)
+			}
+		}
+		if f.surveys.Load() != 1 {
+			t.Errorf("%d surveys, want one", f.surveys.Load())
+		}
+	})
+}
+
 // Without a Memory, for other addresses and from other local ones, a survey is made.
 func TestSurveysAreNotMixedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

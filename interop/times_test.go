@@ -23,7 +23,7 @@ type times struct {
 // inTime meets a hazard that is not random, so often that every request was in time once, and at least some times. It calls each, which may be nil, for every meeting.
 func inTime(t *testing.T, h hazard, before, method string, dials, atLeast int, each func(*meeting)) (best times) {
 	t.Helper()
-	late := "disturbed"
+	late, packets := "disturbed", ""
 	for i := range tries {
 		m := meet(t, h, before, method, dials, 0)
 		if t.Failed() {
@@ -36,11 +36,13 @@ func inTime(t *testing.T, h hazard, before, method string, dials, atLeast int, e
 			each(m)
 		}
 		best = best.merge(m.took())
-		if late = best.late(); late == "" && i+1 >= atLeast {
+		var dial int
+		if dial, late = best.late(); late == "" && i+1 >= atLeast {
 			return best
 		}
+		packets = m.dials[dial].all.String()
 	}
-	t.Errorf("in %d attempts: %s", tries, late)
+	t.Errorf("in %d attempts: %s; the last one:\n%s", tries, late, packets)
 	return best
 }
 
@@ -67,16 +69,16 @@ func (t times) merge(u times) times {
 	return t
 }
 
-// late tells what was slower than it may be, "" if nothing.
-func (t times) late() string {
+// late tells which dial was slower than it may be, and why; "" if none was.
+func (t times) late() (dial int, why string) {
 	for i, d := range t.dials {
 		limit := time.Duration(mostRatio*float64(t.later)) + margin
 		if i == t.first {
 			limit = t.fresh + mostLost + margin
 		}
 		if d > limit {
-			return fmt.Sprintf("dial %d, the first meeting is %d: %v to the first byte, at most %v; net/http needs %v, then %v", i, t.first, d, limit, t.fresh, t.later)
+			return i, fmt.Sprintf("dial %d, the first meeting is %d: %v to the first byte, at most %v; net/http needs %v, then %v", i, t.first, d, limit, t.fresh, t.later)
 		}
 	}
-	return ""
+	return 0, ""
 }

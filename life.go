@@ -41,6 +41,12 @@ func (c *Conn) goBegin() {
 	c.mu.Unlock()
 	early := 0
 	if len(c.first) > 0 && c.dialer.Early != nil {
+		early = -1
+		defer func() {
+			if early < 0 { // it ended the goroutine, or panicked
+				c.settle(errEnded)
+			}
+		}()
 		early = max(0, min(c.dialer.Early(slices.Clone(c.first)), len(c.first)))
 	}
 	c.mu.Lock()
@@ -80,13 +86,21 @@ func growStack() {
 // run establishes the connection. What it sends early is *replayable*: the
 // bytes that begin was told so of.
 func (c *Conn) run(ctx context.Context) error {
-	c.settle(c.establish(ctx))
+	c.settleBy(func() error { return c.establish(ctx) })
 	if c.owes() {
 		c.wmu.Lock()
 		c.deliver() // its error stays for the next Write
 		c.wmu.Unlock()
 	}
 	return c.failure()
+}
+
+// settleBy settles with what establish returns. A callback of the application that ends
+// the goroutine, or panics, leaves nobody waiting and no connection open.
+func (c *Conn) settleBy(establish func() error) {
+	err := errEnded
+	defer func() { c.settle(err) }()
+	err = establish()
 }
 
 // owes tells whether what was handed over is still to be delivered.

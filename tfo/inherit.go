@@ -40,7 +40,9 @@ func (lc *ListenConfig) Adopt(l net.Listener) (*Listener, error) {
 	case *net.TCPListener:
 		inner = l
 	case *Listener:
-		inner = l.TCPListener
+		if l != nil {
+			inner = l.TCPListener
+		}
 	}
 	if inner == nil {
 		return nil, fmt.Errorf("tfo: no TCP listener, but a %T: %w", l, errors.ErrUnsupported)

@@ -15,7 +15,7 @@ func TestAdoptOther(t *testing.T) {
 	}
 	defer l.Close()
 	lc := new(ListenConfig)
-	for _, l := range []net.Listener{l, nil, (*net.TCPListener)(nil), &Listener{}} {
+	for _, l := range []net.Listener{l, nil, (*net.TCPListener)(nil), &Listener{}, (*Listener)(nil)} {
 		if _, err := lc.Adopt(l); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%T: %v", l, err)
 		}

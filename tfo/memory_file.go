@@ -15,11 +15,18 @@ const maxMemoryFile = 3 + maxEntries*(2+2*maxAddress+10) // bytes: as many back-
 // cleared, before the dial that found that out returns. A file that is not there is an empty Memory; its folder has to be there. The file is
 // replaced as a whole, and readable by its owner only: it tells which hosts were dialled from where.
 //
-// An error is for a file that cannot be read or is no Memory's. Later errors of writing do not disturb dials; Save has them. Processes may
+// An error is for a file that cannot be read, is no regular one or is no Memory's. Later errors of writing do not disturb dials; Save has them. Processes may
 // share a file, but one that is running does not see what another one writes, and the last one to write wins.
 func OpenMemory(name string) (*Memory, error) {
-	m := &Memory{file: name}
-	f, err := os.Open(name)
+	file, err := filepath.Abs(name) // it stays the same file when the process changes its folder
+	if err != nil {
+		return nil, fmt.Errorf("tfo: memory: %w", err)
+	}
+	m := &Memory{file: file}
+	if about, err := os.Stat(file); err == nil && !about.Mode().IsRegular() { // to open a pipe would block
+		return nil, fmt.Errorf("tfo: memory: %s is no regular file", file)
+	}
+	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}

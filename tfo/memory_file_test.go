@@ -131,3 +131,25 @@ func TestMemoryFileErrors(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A name is that of one file for good, and of a regular one.
+func TestMemoryFileName(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	m, err := OpenMemory("memory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := m.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "memory")); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"", folder} {
+		if _, err := OpenMemory(name); err == nil {
+			t.Errorf("%q: no error", name)
+		}
+	}
+}

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/coder/websocket v1.8.15
 	github.com/redis/go-redis/v9 v9.23.0
-	github.com/tlstfo/tlstfo v0.0.0
+	github.com/tlstfo/tlstfo v0.0.0-00010101000000-000000000000
 )
 
 require (

@@ -3,7 +3,7 @@ module github.com/tlstfo/tlstfo/tfogrpc
 go 1.26.0
 
 require (
-	github.com/tlstfo/tlstfo v0.0.0
+	github.com/tlstfo/tlstfo v0.0.0-00010101000000-000000000000
 	golang.org/x/net v0.60.0
 	google.golang.org/grpc v1.85.0
 )

@@ -27,7 +27,8 @@
 //   - [Dialer.Client] is for transports that the caller made.
 //   - [Dialer.DialEarlyAs] is for clients that speak one of several protocols.
 //
-// Package tfohttp has a client for HTTP, over net/http.
+// Package tfohttp has a client for HTTP, over net/http; the module tfogrpc has dial options
+// for grpc-go. Package handshake/utlshello builds ClientHellos of browsers, for Dialer.Hello.
 //
 // [Conn.Info] tells what happened, in numbers, and the [Error] of a dial that failed
 // has that too; the hooks of a [Trace] tell it as it happens.

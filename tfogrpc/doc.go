@@ -8,6 +8,10 @@
 // credentials sent and connections made anew as with that, and a server that does not choose h2
 // by ALPN is an error.
 //
+// It is a module of its own, so that only who uses it has grpc-go. Get both modules of one commit:
+//
+//	go get github.com/tlstfo/tlstfo@main github.com/tlstfo/tlstfo/tfogrpc@main
+//
 // # Round trips
 //
 // grpc-go starts RPCs when the connection is READY, and that is when it has read

@@ -3,6 +3,7 @@ package tfohttp
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -24,7 +25,7 @@ type call struct {
 	mu     sync.Mutex
 	conn   *Conn // that net/http gave it last
 	filled bool  // it was chosen once to fill a first flight: it is early on one dial at most
-	err    error // why a connection failed on which it waited
+	err    error // why the connection failed on which it waited last
 }
 
 type callKey struct{}
@@ -61,7 +62,7 @@ func (c *call) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	c.mu.Lock()
-	c.conn = conn
+	c.conn, c.err = conn, nil // what failed before is over: net/http found another connection
 	c.mu.Unlock()
 	if err := conn.admit(c); err != nil {
 		c.mu.Lock()
@@ -78,6 +79,13 @@ func (c *call) mayFill() bool {
 	first := c.early && !c.filled
 	c.filled = c.filled || first
 	return first
+}
+
+// wasChosen tells whether the request went into a first flight, or was to.
+func (c *call) wasChosen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.filled
 }
 
 // failed returns why a connection failed on which the call waited. net/http would dial again for it.
@@ -106,8 +114,14 @@ func (c *call) cause(err error) error {
 	if err == nil || c.req.Context().Err() != nil {
 		return err
 	}
-	if conn := c.last(); conn != nil && conn.failure() != nil {
-		return conn.failure()
+	if conn := c.last(); conn != nil {
+		switch failure := conn.failure(); failure {
+		case nil:
+		case net.ErrClosed: // by net/http, which knows why
+			return err
+		default:
+			return failure
+		}
 	}
 	if failed := c.failed(); failed != nil {
 		return failed
@@ -123,7 +137,7 @@ func (c *call) again(resp *http.Response, err error) (again, noEarly bool) {
 	}
 	switch err = c.cause(err); {
 	case errors.Is(err, errOtherProtocol):
-		return true, false
+		return true, c.wasChosen()
 	case errors.Is(err, tlstfo.ErrOtherProtocol), errors.Is(err, tlstfo.ErrEarlyDataRejected):
 		return true, true // nothing was processed
 	case errors.Is(err, tlstfo.ErrEarlyDataAccepted), errors.Is(err, tlstfo.ErrEarlyDataUncertain):

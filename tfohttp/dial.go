@@ -47,7 +47,9 @@ func (t *Transport) dialHTTP2(ctx context.Context, _, addr string) (net.Conn, er
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		if d.err != nil {
+		switch {
+		case !begun && errors.Is(d.err, context.Canceled): // whoever began it gave up
+		case d.err != nil:
 			return nil, d.err
 		}
 	}
@@ -65,8 +67,12 @@ func (t *Transport) findOut(ctx context.Context, c *call, addr string) error {
 		x.Close()
 		<-x.done
 	}
-	if err := x.failure(); !errors.Is(err, errOtherProtocol) {
+	switch err := x.failure(); {
+	case errors.Is(err, errOtherProtocol):
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
 		return err
 	}
-	return nil
 }

@@ -3,6 +3,7 @@ package tfohttp
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http/httptrace"
 	"time"
 
@@ -34,6 +35,9 @@ func (x *Conn) admit(c *call) error {
 		case <-turn:
 		case <-c.ctx.Done():
 			return nil // net/http sees that too; what it may write before waits in Write
+		//lint:ignore SA1019 deprecated for users, and still obeyed
+		case <-c.req.Cancel:
+			return nil
 		}
 	}
 }
@@ -173,6 +177,8 @@ func (x *Conn) settle(err error) {
 	defer x.mu.Unlock()
 	x.phase, x.first = settled, nil
 	switch conn := x.conn; {
+	case err != nil && x.closed:
+		x.err = net.ErrClosed // whatever came of that
 	case err != nil:
 		x.err = err
 	default:

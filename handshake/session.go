@@ -207,7 +207,9 @@ func (c *CertificateCache) ParseSession(data []byte) (*Session, error) {
 	if int(peers) > len(certs) {
 		return nil, errBadSession
 	}
-	s.PeerCertificates = certs[:peers:peers]
+	if peers > 0 {
+		s.PeerCertificates = certs[:peers:peers]
+	}
 	for !chains.Empty() {
 		var list cryptobyte.String
 		if !chains.ReadUint8LengthPrefixed(&list) || list.Empty() {

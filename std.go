@@ -1,12 +1,14 @@
 package tlstfo
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
 	"time"
 
+	"github.com/tlstfo/tlstfo/handshake"
 	"github.com/tlstfo/tlstfo/tfo"
 )
 
@@ -63,9 +65,14 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 		out.op = "handshake"
 		c.trace.handshakeStart(&t.info)
 	}
-	conn := tls.Client(transport, c.config)
-	if out.err = conn.HandshakeContext(ctx); out.err == nil {
-		out.err = c.mayResendStd(conn, p)
+	config := c.config
+	var chainSum []byte
+	if p.brokenTo != nil {
+		config = noteClientChain(config, &chainSum)
+	}
+	conn := tls.Client(transport, config)
+	if out.err = conn.HandshakeContext(ctx); out.err == nil && p.brokenTo != nil {
+		out.err = c.mayResendStd(conn, p.brokenTo, chainSum)
 	}
 	if out.err != nil {
 		transport.Close()
@@ -94,16 +101,43 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 	return out
 }
 
-// mayResendStd says why early data of a dial that broke may not go again on
-// this connection.
-func (c *Conn) mayResendStd(conn *tls.Conn, p plan) error {
-	if p.brokenTo == nil {
-		return nil
+// mayResendStd says why early data of a dial that broke, with a session, may not go again on
+// this connection, for which the client certificate of chainSum was sent.
+func (c *Conn) mayResendStd(conn *tls.Conn, before *handshake.Session, chainSum []byte) error {
+	why := c.whatChanged(before, conn.ConnectionState())
+	if why == "" && !bytes.Equal(chainSum, before.ClientCertificate) {
+		why = "the client certificate changed"
 	}
-	if why := c.whatChanged(p.brokenTo, conn.ConnectionState()); why != "" {
+	if why != "" {
 		return notAgain(why)
 	}
 	return nil
+}
+
+// noteClientChain returns a config with which crypto/tls does as with the given one, and that notes the ChainSum of the
+// client certificate that it sends. Nothing is resumed: a session does not say whose it is.
+func noteClientChain(config *tls.Config, sum *[]byte) *tls.Config {
+	get, certs := config.GetClientCertificate, config.Certificates
+	if get == nil {
+		get = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			for i := range certs {
+				if asked.SupportsCertificate(&certs[i]) == nil {
+					return &certs[i], nil
+				}
+			}
+			return new(tls.Certificate), nil
+		}
+	}
+	config = config.Clone()
+	config.ClientSessionCache = nil
+	config.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		cert, err := get(asked)
+		if *sum = nil; cert != nil && len(cert.Certificate) > 0 {
+			*sum = handshake.ChainSum(cert.Certificate)
+		}
+		return cert, err
+	}
+	return config
 }
 
 // dialHello makes the transport with crypto/tls's hello in the first flight. A

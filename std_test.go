@@ -8,11 +8,14 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tlstfo/tlstfo/handshake"
 )
 
 // TestRenegotiation: a server that asks for a renegotiation and then says
@@ -110,4 +113,55 @@ func helloRequest(keyLog string, serverRandom []byte) []byte {
 	record := append([]byte{22, 3, 3, 0, 8 + 4 + 16}, seq...)
 	return gcm.Seal(record, append(append([]byte(nil), keys[36:40]...), seq...), message,
 		append(append([]byte(nil), seq...), 22, 3, 3, 0, 4))
+}
+
+// forgedFailure is a connection that somebody on the path answers: with handshake_failure. The server sees nothing.
+type forgedFailure struct{ net.Conn }
+
+func (c forgedFailure) Read(p []byte) (int, error) {
+	c.Conn.Read(p)
+	c.Conn.Write([]byte{21, 3, 3, 0, 2, 2, 40})
+	return 0, io.EOF
+}
+
+// TestNotSentAgainStd: early data of a dial that broke goes through crypto/tls to a server that knows the client as it did
+// before, and to no other.
+func TestNotSentAgainStd(t *testing.T) {
+	for _, before := range []tls.ClientAuthType{tls.NoClientCert, tls.RequestClientCert} {
+		for _, now := range []tls.ClientAuthType{tls.NoClientCert, tls.RequestClientCert} {
+			o := newOrigin(t)
+			d := o.dialer()
+			d.TLSConfig.Certificates = []tls.Certificate{o.cert}
+			o.Update(func(c *handshake.ServerConfig) { c.ClientAuth = before })
+			o.prime(t, d)
+			o.Update(func(c *handshake.ServerConfig) { c.ClientAuth = now })
+			o.script(func(n int, conn net.Conn) net.Conn {
+				if n == 1 {
+					return forgedFailure{conn}
+				}
+				return conn
+			})
+			c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("message"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Handshake()
+			if info := c.Info(); info.Std == "" || info.Early.Broken == 0 {
+				t.Errorf("%v, %v: %+v", before, now, info)
+			}
+			switch {
+			case before == now && err == nil:
+				finish(t, c, "message")
+			case before == now || !errors.Is(err, ErrEarlyDataUncertain):
+				t.Errorf("%v, %v: %v", before, now, err)
+			}
+			c.Close()
+			o.Close()
+			for len(o.visits) > 0 {
+				if v := <-o.visits; before != now && v.data != "" {
+					t.Errorf("%v, %v: the application got %q", before, now, v.data)
+				}
+			}
+		}
+	}
 }

@@ -90,12 +90,13 @@ What networks and servers are known to do to TCP Fast Open, and what becomes of 
 
     go test ./interop -run TestHostileTable -hostile-table=../docs/hostile-network.md -timeout 1h
 
-between two real kernels, joined by a wire with a round-trip time of %v that commits the faults (%s). It needs Linux, nginx and some
-minutes, and fails where a line is worse than it may be:
+between two real kernels, joined by a wire with a round-trip time of %v that commits the faults (%s).
+It needs Linux, nginx and some minutes, and fails where a line is worse than it may be:
 
 - every request is answered;
 - no POST is seen twice by the application, a GET only where the reason is given below;
-- the first dial that meets the fault takes at most 300 ms longer than net/http, every later one at most 1.05 times as long.
+- the first dial that meets the fault takes at most 300 ms longer than net/http, every later one at most 1.05 times as long (and a
+  quarter of a round trip is the machine's).
 
 Times are round trips from the first SYN to the first byte of the response, by the packet log: of net/http, without a kept connection; of the first dial of
 tlstfo that met the fault; of its tenth dial. A GET is given to DialEarly, a POST is written after DialContext. "Requests" says how many of tlstfo's
@@ -142,7 +143,8 @@ func (p *page) write(path string) error {
 
 // system names what the page was made with.
 func system() string {
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	kernel, _, _ := strings.Cut(string(release), "-") // without what the distribution adds
 	nginx, _ := exec.Command("nginx", "-v").CombinedOutput()
-	return fmt.Sprintf("Linux %s, %s", strings.TrimSpace(string(kernel)), strings.TrimSpace(strings.TrimPrefix(string(nginx), "nginx version: ")))
+	return fmt.Sprintf("Linux %s, %s", strings.TrimSpace(kernel), strings.TrimSpace(strings.TrimPrefix(string(nginx), "nginx version: ")))
 }

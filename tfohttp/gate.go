@@ -11,8 +11,8 @@ import (
 )
 
 // admit is the gate: it returns when the call's request may be written to the connection. A request that is *replayable* may go at
-// once into the first flight of a Conn that has not dialled, if no other does. Any other waits for the handshake. The
-// error is the connection's.
+// once into the first flight of a Conn that has not dialled, if no other does. Any other waits for the handshake, and for
+// the first flight only where that has no body. The error is the connection's.
 func (x *Conn) admit(c *call) error {
 	if x.ready.Load() != nil {
 		return nil
@@ -26,6 +26,9 @@ func (x *Conn) admit(c *call) error {
 				return nil
 			}
 			x.dial(c.ctx, false)
+		}
+		if x.phase == gathering && hasBody(x.carrier.req) {
+			x.dial(x.carrier.ctx, false) // the body may take its time, and is not for others to wait for
 		}
 		turn := x.turn
 		x.mu.Unlock()

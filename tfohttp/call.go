@@ -34,7 +34,7 @@ type callKey struct{}
 func (t *Transport) newCall(req *http.Request, early bool, b *body) (*call, *http.Request) {
 	c := &call{t: t, req: req, host: host(req.URL), onlyHTTP1: upgrades(req), early: early, body: b}
 	c.ctx = context.WithValue(req.Context(), callKey{}, c)
-	c.ctx = httptrace.WithClientTrace(c.ctx, &httptrace.ClientTrace{GotConn: c.gotConn})
+	c.ctx = httptrace.WithClientTrace(c.ctx, &httptrace.ClientTrace{GotConn: c.gotConn, GotFirstResponseByte: c.gotAnswer})
 	r := req.WithContext(c.ctx)
 	r.Body = b.next
 	return c, r
@@ -134,6 +134,10 @@ func (c *call) again(resp *http.Response, err error) (again, noEarly bool) {
 	if err == nil {
 		// A 425 is for the one who sent early data, and it says that nothing was done (RFC 8470, section 5.2). Any other is the caller's.
 		return resp.StatusCode == http.StatusTooEarly && c.wasEarly(), true
+	}
+	if c.req.Context().Err() == nil && c.last().wasDead() {
+		// Nobody has seen that a spare was closed. What the gate held back did not leave; what left is Safe, or is not for a second time.
+		return c.failed() != nil || Safe(c.req), c.wasChosen()
 	}
 	switch err = c.cause(err); {
 	case errors.Is(err, errOtherProtocol):

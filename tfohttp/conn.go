@@ -42,6 +42,9 @@ type Conn struct {
 	err      error        // why there is none; set before done is closed
 	state    *tls.ConnectionState
 	deadline [2]time.Time // for reading and writing, set before there was a connection
+	old      bool         // the connection was a spare
+	broken   bool         // it ended, and not by Close
+	answered bool         // it brought part of a response
 }
 
 // A phase is how far a Conn has come.
@@ -76,21 +79,23 @@ func (x *Conn) Read(p []byte) (int, error) {
 			return 0, x.failure()
 		}
 	}
-	return conn.Read(p)
+	n, err := conn.Read(p)
+	x.ended(err)
+	return n, err
 }
 
 // Write gathers the first flight, and starts the dial when it is whole. What the flight holds may be early if it is the
 // *replayable* request of the carrier. Once the Conn has dialled, Write waits for the handshake.
 func (x *Conn) Write(p []byte) (int, error) {
 	if conn := x.ready.Load(); conn != nil {
-		return conn.Write(p)
+		return x.writeTo(conn, p)
 	}
 	x.mu.Lock()
 	if x.phase > gathering {
 		x.mu.Unlock()
 		<-x.done
 		if conn := x.ready.Load(); conn != nil {
-			return conn.Write(p)
+			return x.writeTo(conn, p)
 		}
 		return 0, x.failure()
 	}

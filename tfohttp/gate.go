@@ -95,6 +95,9 @@ func (x *Conn) takeSpare() bool {
 	}
 	conn := x.t.hosts.takeSpare(x.host, x.proto)
 	if conn != nil {
+		x.mu.Lock()
+		x.old = true
+		x.mu.Unlock()
 		x.publish(conn)
 	}
 	return conn != nil
@@ -167,7 +170,7 @@ func (x *Conn) deliver() error {
 	if len(x.first) == 0 {
 		return nil
 	}
-	_, err := x.conn.Write(x.first)
+	_, err := x.writeTo(x.conn, x.first)
 	if err != nil {
 		x.conn.Close()
 	}

@@ -32,7 +32,7 @@ func (t *Transport) dialHTTP2(ctx context.Context, _, addr string) (net.Conn, er
 		if err := c.failed(); err != nil {
 			return nil, err
 		}
-		switch t.hosts.proto(c.host) {
+		switch t.expect(c, addr) {
 		case protoHTTP1:
 			return nil, errOtherProtocol
 		case protoHTTP2:

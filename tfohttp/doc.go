@@ -26,8 +26,8 @@
 // until the handshake of its connection is complete. On HTTP/2, whose connections many requests share, it waits at a gate in front of the
 // connection, so that it holds up none that goes ahead.
 //
-// One request is in the first flight of a connection, and that only if it was written whole before the dial. It is sent early at most once. No
-// Early-Data field is sent: that is for proxies.
+// One request is in the first flight of a connection, and that only if it was written whole before the dial; one with a body, only if no other
+// asked for the connection meanwhile. It is sent early at most once. No Early-Data field is sent: that is for proxies.
 //
 // # What becomes of it
 //
@@ -40,6 +40,7 @@
 //   - A server that chooses another version of HTTP than the ticket says: the request is started over on that.
 //   - A connection that breaks after the server took the early data, or may have, and before the handshake is complete: Safe requests are made once
 //     more, not early. Others fail with tlstfo.ErrEarlyDataAccepted or ErrEarlyDataUncertain.
+//   - A connection that was kept from a request that gave up, and that the server closed: Safe requests are started over.
 //
 // Bodies are had anew by GetBody; one without it is not touched before its connection is up.
 //
@@ -53,7 +54,10 @@
 //   - A request with Upgrade is always made over HTTP/1.1.
 //   - MaxIdleConns counts HTTP/1.1, HTTP/2, and plain or proxied connections apart. A request that is to be the last on its
 //     connection (Request.Close, DisableKeepAlives) has an HTTP/2 connection of its own, which MaxConnsPerHost does not count.
-//   - TLSHandshakeTimeout begins when the connection is up.
+//   - TLSHandshakeTimeout begins when the connection is up. While a server is silent in the handshake it ends an early request; on HTTP/2
+//     ResponseHeaderTimeout does not.
+//   - HTTP2Config.StrictMaxConcurrentRequests is net/http's: with more requests at once than the server allows streams, some can be left waiting for
+//     good, here as there. Give requests a deadline, or leave it off.
 //   - Dial hooks are those of Transport.Dialer: its NetDialer, TLSConfig, Sessions and Trace. Its EarlyData is asked too before anything is early; its Early
 //     is not.
 //   - A program that takes http.DefaultTransport for an *http.Transport, to clone it, say, cannot have another there.

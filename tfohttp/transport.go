@@ -112,7 +112,7 @@ func (t *Transport) inner(c *call) *http.Transport {
 	switch {
 	case t.http2 == nil || c.onlyHTTP1:
 		return t.http1
-	case t.expect(c) == protoHTTP1:
+	case t.expect(c, c.host) == protoHTTP1:
 		return t.http1
 	case t.DisableKeepAlives || wantsClose(c.req):
 		// A connection for one request is not for those who wait at its gate: they would all be sent away again.
@@ -124,11 +124,11 @@ func (t *Transport) inner(c *call) *http.Transport {
 }
 
 // expect returns the protocol that the server chose the last time, "" if that is not known. A ticket from an earlier
-// process knows it too.
-func (t *Transport) expect(c *call) string {
+// process knows it too, by the address that is dialled: net/http's, which differs from the call's host where that is not ASCII.
+func (t *Transport) expect(c *call, addr string) string {
 	proto := t.hosts.proto(c.host)
 	if proto == "" {
-		if chosen, ok := t.direct.NextProto("tcp", c.host); ok {
+		if chosen, ok := t.direct.NextProto("tcp", addr); ok {
 			proto = protocol(chosen)
 			t.hosts.learn(c.host, proto)
 		}

@@ -70,6 +70,7 @@ func TestBrowserFaults(t *testing.T) {
 		{"RFC 8701, 4: no suite of GREASE", all, hello, func(m []byte) []byte { m[inHello-3], m[inHello-2] = 0x1a, 0x1a; return m }, FaultBadCipherSuite},
 		{"RFC 8701, 4: no group of GREASE", all, hello, replaced(inHello, extKeyShare, 0x1a, 0x1a, 0, 1, 0), FaultBadGroup},
 		{"RFC 8701, 4: no signature algorithm of GREASE", all, StateCertificateVerify, func(m []byte) []byte { m[4], m[5] = 0x1a, 0x1a; return m }, FaultBadSignatureAlgorithm},
+		{"RFC 8701, 3.1: no protocol of GREASE", func(s *scriptedServer, c *Config) { s.alpn, c.NextProtos = "\x1a\x1a", []string{"\x1a\x1a"} }, ee, func(m []byte) []byte { return m }, FaultBadALPN},
 		{"RFC 8446, 4.3.1: compress_certificate not in EncryptedExtensions", all, ee, more(inEE, extCompressCertificate, 2, 0, 1), FaultUnsolicitedExtension},
 		{"RFC 8446, 4.3.1: delegated_credential not in EncryptedExtensions", all, ee, more(inEE, extDelegatedCredential), FaultUnsolicitedExtension},
 		{"RFC 8446, 4.2: record_size_limit not in CertificateRequest", func(s *scriptedServer, c *Config) { all(s, c); s.request = true }, request, more(messageHeaderLen+1, extRecordSizeLimit, 0x40, 1), FaultForbiddenExtension},
@@ -141,6 +142,8 @@ func TestRefusedOffers(t *testing.T) {
 		"delegated_credential (34): it is malformed":     {extDelegatedCredential, []byte{0, 0}},
 		"application_settings (17613): it is malformed":  {extALPS, nil},
 		"has extension 16 twice":                         {extALPN, []byte{0, 3, 2, 'h', '2'}},
+		"early_data (42): it is malformed":               {extEarlyData, []byte{0}},
+		"cookie (44): it is malformed":                   {extCookie, []byte{0, 1, 'c'}},
 		"record_size_limit (28): it is malformed, or ne": {extRecordSizeLimit, []byte{0x40, 2}},
 	} {
 		_, cfg := newScript(t)
@@ -173,6 +176,10 @@ func TestDecompress(t *testing.T) {
 	refused := func(io.Reader) (io.Reader, error) { return nil, errors.New("no") }
 	if _, err := decompress(refused, nil, 3); err == nil {
 		t.Error("a decompressor that refuses expands")
+	}
+	panics := func(io.Reader) (io.Reader, error) { panic("index out of range") }
+	if out, err := decompress(panics, nil, 3); out != nil || err == nil {
+		t.Errorf("a decompressor that panics: %x, %v", out, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -75,6 +76,17 @@ func TestRecordSizeLimitSent(t *testing.T) {
 	key, _ = newProtector(s.suite, bytes.Clone(c.writer.secret))
 	if lengths = contents(t, c.AppendOutput(nil)[c.HelloLen():], key); !slices.Equal(lengths, []int{99, 99, 52}) {
 		t.Errorf("records of early data: %v", lengths)
+	}
+
+	// A Session that a caller made may have any limit: no record is longer than TLS allows.
+	session.RecordLimit, session.MaxEarlyData = 0xffff, 1<<20
+	c = mustClient(t, cfg)
+	if n, err := c.WriteEarly(make([]byte, 20000)); n != 20000 || err != nil {
+		t.Fatal(n, err)
+	}
+	key, _ = newProtector(s.suite, bytes.Clone(c.writer.secret))
+	if lengths = contents(t, c.AppendOutput(nil)[c.HelloLen():], key); !slices.Equal(lengths, []int{maxPlaintext, 20000 - maxPlaintext}) {
+		t.Errorf("records of early data without a limit: %v", lengths)
 	}
 }
 
@@ -212,6 +224,17 @@ func TestDelegatedSession(t *testing.T) {
 	}
 	if again, fault := c.resumption.session(ticket, testTime.Add(10*time.Minute)); fault != 0 || again.Lifetime != 20*time.Minute {
 		t.Errorf("resumed: %v, %v", again, fault)
+	}
+}
+
+// Padding that no hello has room for is an error, not a panic.
+func TestPaddingTooLong(t *testing.T) {
+	for _, zeros := range []int{0x10000, math.MaxInt} {
+		_, cfg := newScript(t)
+		cfg.Hello = browser{offer: []extension{{extPadding, nil}}, padding: func(int) (int, bool) { return zeros, true }}
+		if _, err := NewClient(cfg); err == nil {
+			t.Errorf("padding of %d bytes was sent", zeros)
+		}
 	}
 }
 

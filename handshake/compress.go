@@ -75,7 +75,13 @@ func (c *Client) compressedCertificate(msg []byte, body cryptobyte.String, now t
 
 // decompress expands data to exactly length bytes, and reads no further than
 // what shows that there are no more.
-func decompress(decompressor func(io.Reader) (io.Reader, error), data []byte, length int) ([]byte, error) {
+func decompress(decompressor func(io.Reader) (io.Reader, error), data []byte, length int) (certificate []byte, err error) {
+	defer func() {
+		// It is the Builder's code, and its input comes from a server that nobody has authenticated.
+		if p := recover(); p != nil {
+			certificate, err = nil, fmt.Errorf("tls: the decompressor panicked: %v", p)
+		}
+	}()
 	r, err := decompressor(&sliceReader{data})
 	if err != nil {
 		return nil, err

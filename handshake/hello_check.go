@@ -78,6 +78,10 @@ func (c *Client) checkExtension(typ uint16, data cryptobyte.String) error {
 				return fmt.Errorf("there is no decompressor for algorithm %d", id)
 			}
 		}
+	case extEarlyData, extCookie:
+		if !data.Empty() {
+			return errMalformed // RFC 8446, sections 4.2.10, and 4.2.2: no cookie in a first hello
+		}
 	case extRecordSizeLimit:
 		var limit uint16
 		if !data.ReadUint16(&limit) || !data.Empty() || limit < minRecordLimit || limit > maxPlaintext+1 {

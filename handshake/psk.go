@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"errors"
 	"hash"
 	"time"
 
@@ -36,6 +37,9 @@ func (e *helloEdit) apply(hello *helloView) ([]byte, error) {
 	zeros, ok := e.padding(len(unpadded))
 	if !ok || !hello.offers(extPadding) {
 		return unpadded, nil
+	}
+	if zeros > 0xffff {
+		return nil, errors.New("padding of more than 65535 bytes")
 	}
 	return e.build(hello, zeros)
 }

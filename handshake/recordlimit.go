@@ -25,7 +25,7 @@ func (c *Client) readRecordLimit(data cryptobyte.String) Fault {
 // maxContent is how much content a record that is sent may have.
 func maxContent(limit uint16) int {
 	if limit > 0 {
-		return int(limit)
+		return min(int(limit), maxPlaintext) // a Session may say anything
 	}
 	return maxPlaintext
 }

@@ -82,19 +82,25 @@ type verifiedChains struct {
 
 const maxVerified = 1024
 
-var errNoStoredChain = errors.New("the session has no certificate chain")
+var (
+	errNoStoredChain     = errors.New("the session has no certificate chain")
+	errExpiredCredential = errors.New("the delegated credential of the session has expired")
+)
 
 // verify checks, before any early data leaves, that the server a session was
 // made with would still be accepted today: its chain is there, not expired,
 // good for the name, and leads to today's RootCAs.
 func (v *verifier) verify(s *handshake.Session, config *tls.Config) ([][]*x509.Certificate, error) {
+	now := verifyTime(config)
+	if end := s.CredentialExpiry; !end.IsZero() && now.After(end) {
+		return nil, errExpiredCredential // RFC 9345, section 7.4; the ticket's lifetime knows one clock only
+	}
 	if config.InsecureSkipVerify {
 		return nil, nil
 	}
 	if len(s.PeerCertificates) == 0 {
 		return nil, errNoStoredChain
 	}
-	now := verifyTime(config)
 	key := verifiedKey{config.RootCAs, chainID(config.ServerName, s.PeerCertificates)}
 	v.mu.Lock()
 	got, ok := v.good[key]

@@ -63,6 +63,21 @@ func TestIdentityAtResumption(t *testing.T) {
 	}
 }
 
+// TestCredentialAtResumption: a session ends with the delegated credential of its server (RFC 9345, section 7.4), by the clock that
+// certificates are verified with too, and even where no certificate is.
+func TestCredentialAtResumption(t *testing.T) {
+	now := time.Now()
+	config := &tls.Config{InsecureSkipVerify: true, Time: func() time.Time { return now }}
+	for after, want := range map[time.Duration]error{0: nil, -time.Second: errExpiredCredential} {
+		if _, err := new(verifier).verify(&handshake.Session{CredentialExpiry: now.Add(after)}, config); err != want {
+			t.Errorf("%v before its end: %v", after, err)
+		}
+	}
+	if _, err := new(verifier).verify(new(handshake.Session), config); err != nil {
+		t.Errorf("without a credential: %v", err)
+	}
+}
+
 // TestVerifyConnectionStates: VerifyConnection is asked on every handshake, and
 // sees what crypto/tls would show; VerifyPeerCertificate on full ones only.
 func TestVerifyConnectionStates(t *testing.T) {

@@ -79,6 +79,7 @@ type answer struct {
 	SynBytes                int
 	CookieSent, SynAcked    bool
 	Redials                 int
+	Hedged                  bool
 	Redial, Std             string
 	Tickets                 int
 	PSKGroup                bool
@@ -219,7 +220,7 @@ func fill(a *answer, conn *tlstfo.Conn) {
 	a.Version, a.Group = state.Version, uint16(state.CurveID)
 	a.HelloBytes, a.Overflow, a.SynBytes = info.HelloBytes, info.Overflow, info.FastOpen.SynBytes
 	a.CookieSent, a.SynAcked = info.FastOpen.CookieSent, info.FastOpen.SynAcked
-	a.Redials, a.Redial, a.Std, a.Tickets = info.Redials, info.Redial, info.Std, info.Tickets
+	a.Hedged, a.Redials, a.Redial, a.Std, a.Tickets = info.Hedged, info.Redials, info.Redial, info.Std, info.Tickets
 }
 
 // doStd makes the request with net/http and crypto/tls.

@@ -65,6 +65,9 @@ func (g *getter) run(args ...string) []*exchange {
 		}
 		all = append(all, x)
 	}
+	for _, x := range all {
+		disturbed(g.t, x.answer, packets)
+	}
 	if len(conns) != len(all) {
 		g.t.Fatalf("%d connections for %d requests:\n%v", len(conns), len(all), packets)
 	}
@@ -102,7 +105,7 @@ func (g *getter) exchange(dec *json.Decoder, path string) *exchange {
 	}
 	a := &answer{
 		order: order{Way: commandGet, Method: "GET", Path: path}, size: r.Early.Bytes,
-		Status: r.Status, Resumed: r.Resumed, EarlyReason: r.Early.Reason, SynBytes: r.TFO.SynBytes, SynAcked: r.TFO.SynAcked,
+		Status: r.Status, Resumed: r.Resumed, EarlyReason: r.Early.Reason, FastReason: r.TFO.Why, SynBytes: r.TFO.SynBytes, SynAcked: r.TFO.SynAcked,
 		Early:     earlyInfo{Offered: r.Early.Offered, Accepted: r.Early.Accepted, Bytes: r.Early.Bytes},
 		firstByte: time.Duration(r.MS.FirstByte * float64(time.Millisecond)),
 	}
@@ -168,6 +171,7 @@ func TestGetTwenty(t *testing.T) {
 	const requests = 20
 	for _, wait := range []string{"0", "100ms"} {
 		t.Run("wait "+wait, func(t *testing.T) {
+			t.Parallel()
 			lab := startLab(t)
 			n := startNginx(t, lab, nil)
 			g := newGetter(t, lab, lab.Server.IPv4.String(), n.credentials().ca)

@@ -23,6 +23,7 @@ func TestGroups(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.group.String(), func(t *testing.T) {
+			t.Parallel()
 			versions(t, func(t *testing.T, lab *netlab.Lab, ip string) {
 				cred := startGoServer(t, lab, test.group)
 				u := newUser(t, lab, ip, profile{CA: cred.ca})

@@ -51,6 +51,7 @@ func TestRejected(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			webServers(t, func(s *settings) { s.KeepTickets = test.keep }, func(t *testing.T, w webServer, newUser func(profile) *user) {
 				u := newUser(profile{})
 				u.get(dial).want(t, 3, false)

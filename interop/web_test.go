@@ -51,6 +51,7 @@ func webServers(t *testing.T, change func(*settings), f func(t *testing.T, w web
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			versions(t, func(t *testing.T, lab *netlab.Lab, ip string) {
 				w := start(t, lab, change)
 				f(t, w, func(p profile) *user {

@@ -120,6 +120,7 @@ func (u *user) do(o order) *exchange {
 	if err != nil {
 		u.t.Fatal(err)
 	}
+	disturbed(u.t, a, packets)
 	x := &exchange{a, spoken(packets), u, packets}
 	if len(x.conns) == 0 {
 		u.t.Fatalf("%s %s: no connection in the packet log", o.Way, o.Path)

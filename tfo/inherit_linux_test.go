@@ -18,7 +18,7 @@ func listening(t *testing.T, protocol int) *os.File {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, protocol)
 	if protocol == unix.IPPROTO_MPTCP && err != nil {
-		t.Skip("no Multipath TCP: ", err)
+		missing(t, "no Multipath TCP: ", err)
 	}
 	if err == nil {
 		err = errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 10))
@@ -120,7 +120,7 @@ func TestInheritedSocketThatDoesNotListen(t *testing.T) {
 func TestInheritedFromAnotherNamespace(t *testing.T) {
 	fastOpenTest(t)
 	if ownNamespace() == 0 {
-		t.Skip("the kernel does not number its network namespaces")
+		missing(t, "the kernel does not number its network namespaces")
 	}
 	files := make(chan *os.File)
 	go func() {
@@ -142,7 +142,7 @@ func TestInheritedFromAnotherNamespace(t *testing.T) {
 	}()
 	f := <-files
 	if f == nil {
-		t.Skip("no namespace")
+		missing(t, "no namespace")
 	}
 	defer f.Close()
 	l, err := new(ListenConfig).FileListener(f)
@@ -175,4 +175,13 @@ func TestAdoptListenerOfNet(t *testing.T) {
 			t.Errorf("%v, %v, want %v", l, err, want)
 		}
 	}
+}
+
+// missing skips a test for what the system lacks, or fails it where nothing may be missing.
+func missing(t *testing.T, why ...any) {
+	t.Helper()
+	if os.Getenv(envRequire) == "1" {
+		t.Fatal(why...)
+	}
+	t.Skip(why...)
 }

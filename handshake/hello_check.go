@@ -78,6 +78,12 @@ func (c *Client) checkExtension(typ uint16, data cryptobyte.String) error {
 				return fmt.Errorf("there is no decompressor for algorithm %d", id)
 			}
 		}
+	case extKeyShare:
+		return c.checkShares(data)
+	case extPSKModes:
+		if c.base.offersPSKMode(pskModeKE) {
+			return errors.New("psk_ke, without a key exchange, is not supported") // section 4.2.9
+		}
 	case extEarlyData, extCookie:
 		if !data.Empty() {
 			return errMalformed // RFC 8446, sections 4.2.10, and 4.2.2: no cookie in a first hello
@@ -96,6 +102,27 @@ func (c *Client) checkExtension(typ uint16, data cryptobyte.String) error {
 		var list cryptobyte.String
 		if !c.base.offers(extALPN) || !data.ReadUint16LengthPrefixed(&list) || !data.Empty() || list.Empty() {
 			return errMalformed // draft-vvv-tls-alps, section 3
+		}
+	}
+	return nil
+}
+
+// checkShares checks the shares as a strict server does: each is for a listed
+// group, in the order of the list, and none comes twice (RFC 8446, section 4.2.8).
+func (c *Client) checkShares(data cryptobyte.String) error {
+	var shares, groups, share cryptobyte.String
+	if !data.ReadUint16LengthPrefixed(&shares) || !data.Empty() {
+		return errMalformed
+	}
+	listed, _ := c.base.extension(extSupportedGroups)
+	listed.ReadUint16LengthPrefixed(&groups)
+	for !shares.Empty() {
+		var group uint16
+		if !nextExtension(&shares, &group, &share) || share.Empty() { // an entry looks like an extension
+			return errMalformed
+		}
+		if !skipPast(&groups, group) {
+			return fmt.Errorf("the share for group %d is its second, or in another order than supported_groups, or for none that is listed there", group)
 		}
 	}
 	return nil

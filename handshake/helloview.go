@@ -80,7 +80,10 @@ func (v *helloView) lists(typ, id uint16) bool {
 	return data.ReadUint16LengthPrefixed(&list) && contains16(list, id)
 }
 
-func contains16(list cryptobyte.String, id uint16) bool {
+func contains16(list cryptobyte.String, id uint16) bool { return skipPast(&list, id) }
+
+// skipPast reads a list of numbers up to and with id, and tells whether it is there.
+func skipPast(list *cryptobyte.String, id uint16) bool {
 	for v := uint16(0); list.ReadUint16(&v); {
 		if v == id {
 			return true

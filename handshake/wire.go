@@ -56,7 +56,8 @@ const (
 	versionTLS12 = 0x0303 // legacy_version (section 4.1.2)
 	versionTLS13 = 0x0304
 
-	pskModeDHE = 1 // psk_dhe_ke (section 4.2.9)
+	pskModeKE  = 0 // psk_ke (section 4.2.9)
+	pskModeDHE = 1 // psk_dhe_ke
 )
 
 // extension is one extension of a message. data aliases the message.

@@ -39,6 +39,7 @@ type profile struct {
 	Hosts      []string // what every name resolves to
 
 	Fingerprint string // a key of fingerprints, or "": the compact hello
+	Seed        byte   // of "randomized"; 0: one is drawn
 }
 
 // patience is how long a client waits for anything: so long that a network which loses a tenth of all packets cannot try it.

@@ -22,7 +22,11 @@ func (p profile) hello() handshake.Builder {
 	if p.Fingerprint == "" {
 		return nil
 	}
-	return utlshello.Fingerprint(fingerprints[p.Fingerprint])
+	id := fingerprints[p.Fingerprint]
+	if p.Seed != 0 {
+		id.Seed = &utls.PRNGSeed{p.Seed}
+	}
+	return utlshello.Fingerprint(id)
 }
 
 // classical leaves out the group that is too long for a SYN.
@@ -97,6 +101,33 @@ func TestFingerprintSServer(t *testing.T) {
 		}
 	}
 	s.check(users...)
+}
+
+// TestFingerprintSeeds: OpenSSL, which checks every share, takes randomized hellos, and their sessions and early data.
+func TestFingerprintSeeds(t *testing.T) {
+	lab := startLab(t)
+	n := startNginx(t, lab, nil)
+	var users []*user
+	for seed := byte(1); len(users) < 15; seed++ {
+		id := fingerprints["randomized"]
+		id.Seed = &utls.PRNGSeed{seed}
+		spec, err := utls.UTLSIdToSpec(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec.TLSVersMax != utls.VersionTLS13 {
+			continue
+		}
+		u := newUser(t, lab, lab.Server.IPv4.String(), profile{CA: n.credentials().ca, Fingerprint: "randomized", Seed: seed})
+		users = append(users, u)
+		if x := u.get(dial); x.Err != "" || x.Resumed || x.Version != tls.VersionTLS13 {
+			t.Errorf("seed %d: %+v", seed, x.summary())
+		}
+		if x := u.get(early); !x.Resumed || !x.Early.Accepted {
+			t.Errorf("seed %d: %+v", seed, x.summary())
+		}
+	}
+	n.check(users...)
 }
 
 // TestFingerprintTLS12: a server without TLS 1.3 is dialled again through crypto/tls.

@@ -46,6 +46,9 @@ func Fingerprint(id utls.ClientHelloID) *Builder {
 		if err != nil {
 			return nil, err
 		}
+		if isRandomized(id) {
+			dropUnlisted(&spec)
+		}
 		return &spec, nil
 	}
 	return b
@@ -80,19 +83,32 @@ func drawSeed(id utls.ClientHelloID) (utls.ClientHelloID, error) {
 	return id, errors.New("no hello with TLS 1.3 was drawn in 200: the Weights forbid it")
 }
 
+// dropUnlisted drops shares for groups that a spec does not list: one randomized hello in seven by utls's default weights
+// has such a share of X25519MLKEM768. It is against RFC 8446, section 4.2.8, and OpenSSL refuses it.
+func dropUnlisted(spec *utls.ClientHelloSpec) {
+	listed, shares := groupsOf(spec)
+	if shares != nil {
+		shares.KeyShares = slices.DeleteFunc(shares.KeyShares, func(s utls.KeyShare) bool { return !slices.Contains(listed, s.Group) })
+	}
+}
+
 // sharesFirst tells whether the group that a spec lists first has a share.
 func sharesFirst(spec *utls.ClientHelloSpec) bool {
-	var first utls.CurveID
-	var shares []utls.KeyShare
+	listed, shares := groupsOf(spec)
+	return shares != nil && slices.ContainsFunc(shares.KeyShares, func(s utls.KeyShare) bool { return s.Group == listed[0] })
+}
+
+// groupsOf returns the groups that a randomized spec lists, and its shares, nil without TLS 1.3.
+func groupsOf(spec *utls.ClientHelloSpec) (listed []utls.CurveID, shares *utls.KeyShareExtension) {
 	for _, e := range spec.Extensions {
 		switch e := e.(type) {
 		case *utls.SupportedCurvesExtension:
-			first = e.Curves[0]
+			listed = e.Curves
 		case *utls.KeyShareExtension:
-			shares = e.KeyShares
+			shares = e
 		}
 	}
-	return slices.ContainsFunc(shares, func(s utls.KeyShare) bool { return s.Group == first })
+	return listed, shares
 }
 
 // Spec returns a Builder of the hellos that spec describes. It copies spec for every hello, and never changes it.

@@ -86,6 +86,28 @@ func seeds(t *testing.T, n byte) (ids []utls.ClientHelloID) {
 	return ids
 }
 
+// No share is for a group that is not listed, though utls draws some such hellos (RFC 8446, section 4.2.8).
+func TestUnlistedShares(t *testing.T) {
+	drawn := 0
+	for _, id := range seeds(t, 100) {
+		if _, unlawful := lawful(t, id); unlawful {
+			drawn++
+		}
+		cfg, _ := setup(t, Fingerprint(id))
+		h := firstHello(t, cfg)
+		shared, _ := h.shares()
+		listed := h.extensions[h.index(10)].data[2:]
+		for _, group := range shared {
+			if !bytes.Contains(listed, []byte{byte(group >> 8), byte(group)}) {
+				t.Errorf("seed %x: shares of %v, listed are %x", *id.Seed, shared, listed)
+			}
+		}
+	}
+	if drawn == 0 {
+		t.Error("no seed has a share that is not listed: nothing was tested")
+	}
+}
+
 // The protocols of the Config replace those of the preset, in the same place, and settings for the others go.
 func TestNextProtos(t *testing.T) {
 	for _, id := range []utls.ClientHelloID{utls.HelloChrome_120, utls.HelloChrome_133, utls.HelloFirefox_Auto} {

@@ -17,7 +17,8 @@
 //
 // What a server answers to such a hello is honoured by the engine: compressed certificates, application settings, record size limits,
 // delegated credentials, and so on (see package handshake). A hello that offers what could not be honoured is refused by name, before anything is
-// sent: presets with channel_id, with a share of a Kyber draft, or without TLS 1.3.
+// sent: presets with channel_id, with a share of a Kyber draft, or without TLS 1.3, and specs with shares that RFC 8446, section 4.2.8
+// forbids or with psk_ke. A randomized hello is sent without such a share (utls draws one now and then).
 //
 // A server that answers in TLS 1.2 is dialled again through crypto/tls, whose hello is Go's: for it there is no fingerprint.
 // tlstfo.ConnInfo.Std says so. With tls.Config.MinVersion at TLS 1.3 such a dial fails instead.

@@ -136,6 +136,52 @@ func TestSpecExtensions(t *testing.T) {
 	}
 }
 
+// Shares that a strict server refuses, and a mode that the engine does not have, are refused by name.
+func TestSpecShares(t *testing.T) {
+	for text, edit := range map[string]func(any){
+		"share for group 25": func(e any) { // not listed
+			if e, ok := e.(*utls.KeyShareExtension); ok {
+				e.KeyShares = []utls.KeyShare{{Group: utls.CurveP521}}
+			}
+		},
+		"share for group 29": func(e any) { // twice
+			if e, ok := e.(*utls.KeyShareExtension); ok {
+				e.KeyShares = []utls.KeyShare{{Group: utls.X25519}, {Group: utls.X25519}}
+			}
+		},
+		"another order": func(e any) {
+			if e, ok := e.(*utls.KeyShareExtension); ok {
+				e.KeyShares = []utls.KeyShare{{Group: utls.CurveP256}, {Group: utls.X25519}}
+			}
+		},
+		"malformed": func(e any) { // a share without a key
+			if e, ok := e.(*utls.KeyShareExtension); ok {
+				e.KeyShares = []utls.KeyShare{{Group: utls.GREASE_PLACEHOLDER}}
+			}
+		},
+		"psk_ke": func(e any) {
+			if e, ok := e.(*utls.PSKKeyExchangeModesExtension); ok {
+				e.Modes = []uint8{utls.PskModePlain, utls.PskModeDHE}
+			}
+		},
+	} {
+		spec, err := utls.UTLSIdToSpec(utls.HelloSafari_Auto)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range spec.Extensions {
+			edit(e)
+			if e, ok := e.(*utls.SupportedCurvesExtension); ok {
+				e.Curves = []utls.CurveID{utls.GREASE_PLACEHOLDER, utls.X25519, utls.CurveP256}
+			}
+		}
+		cfg, _ := setup(t, Spec(&spec))
+		if _, err := handshake.NewClient(cfg); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // FuzzSpec: whatever was captured makes a hello that the engine can run, or an error.
 func FuzzSpec(f *testing.F) {
 	for _, id := range current {

@@ -166,12 +166,35 @@ func firstHello(t testing.TB, cfg *handshake.Config) hello {
 	return hellosIn(t, c.AppendOutput(nil))[0]
 }
 
-// utlsHello is what utls itself sends.
+// utlsHello is what utls itself sends, but without the shares that it may not send.
 func utlsHello(t testing.TB, id utls.ClientHelloID, name string, protos []string) hello {
 	t.Helper()
-	conn := utls.UClient(nil, &utls.Config{ServerName: name, NextProtos: protos, OmitEmptyPsk: true}, id)
+	cfg := &utls.Config{ServerName: name, NextProtos: protos, OmitEmptyPsk: true}
+	conn := utls.UClient(nil, cfg, id)
+	if spec, unlawful := lawful(t, id); unlawful {
+		conn = utls.UClient(nil, cfg, utls.HelloCustom)
+		if err := conn.ApplyPreset(&spec); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := conn.BuildHandshakeState(); err != nil {
 		t.Fatal(err)
 	}
 	return helloOf(t, conn.HandshakeState.Hello.Raw)
+}
+
+// lawful returns the spec of a randomized id with a share that may not be sent, without it.
+func lawful(t testing.TB, id utls.ClientHelloID) (spec utls.ClientHelloSpec, unlawful bool) {
+	t.Helper()
+	if !isRandomized(id) || id.Seed == nil {
+		return spec, false
+	}
+	spec, err := utls.UTLSIdToSpec(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shares := groupsOf(&spec)
+	before := len(shares.KeyShares)
+	dropUnlisted(&spec)
+	return spec, len(shares.KeyShares) < before
 }

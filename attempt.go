@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"time"
 
@@ -99,10 +100,14 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 		}
 		// The application is asked before a byte leaves, and again with the
 		// final state.
-		if c.config.VerifyConnection(t.engine.PredictedState()) == nil {
+		err := c.config.VerifyConnection(t.engine.PredictedState())
+		if err == nil {
 			break
 		}
-		session, p.noEarly = nil, EarlyIdentity // the ticket is dropped
+		if errors.Is(err, ErrOtherProtocol) {
+			c.giveBack(session) // there is nothing wrong with it but the protocol; any other ticket is dropped
+		}
+		session, p.noEarly = nil, EarlyIdentity
 	}
 	t.session = session
 	t.info.Early.Reason = p.noEarly

@@ -40,22 +40,33 @@ func TestDialEarlyAs(t *testing.T) {
 		t.Errorf("%q came early, want all", v.early())
 	}
 
-	for name, change := range map[string]func(){
-		"another ticket's": func() {},
-		"no ticket":        func() { d.own = NewSessionCache(0) },
-		"crypto/tls":       func() { d.std = "a test" },
+	for _, how := range []struct {
+		name   string
+		change func()
+	}{
+		{"another ticket's", func() {}},
+		{"crypto/tls", func() { d.std = "a test" }},
+		{"no ticket", func() { d = o.dialer().WithTLSConfig(config) }},
 	} {
-		change()
-		c, err := d.DialEarlyAs(t.Context(), "tcp", o.addr, []byte("as one"), "one", "")
-		if err == nil {
-			err = c.Handshake()
-			c.Close()
+		how.change()
+		proto, hadTicket := d.NextProto("tcp", o.addr)
+		if hadTicket == (how.name == "no ticket") {
+			t.Errorf("%s: there is a ticket: %v", how.name, hadTicket)
 		}
-		if !errors.Is(err, ErrOtherProtocol) {
-			t.Errorf("%s: %v, want ErrOtherProtocol", name, err)
+		for range ticketsPerKey { // as many as there can be: each of them goes back
+			c, err := d.DialEarlyAs(t.Context(), "tcp", o.addr, []byte("as one"), "one", "")
+			if err == nil {
+				err = c.Handshake()
+				c.Close()
+			}
+			if !errors.Is(err, ErrOtherProtocol) {
+				t.Errorf("%s: %v, want ErrOtherProtocol", how.name, err)
+			}
+		}
+		if p, ok := d.NextProto("tcp", o.addr); ok != hadTicket || p != proto {
+			t.Errorf("%s: the ticket of %q (%v) became one of %q (%v)", how.name, proto, hadTicket, p, ok)
 		}
 	}
-	d.std = ""
 	o.speak("one")
 	o.prime(t, d)
 	o.speak("two") // and refuses the early data, as it must

@@ -26,7 +26,7 @@ type link struct {
 	allowCCS  bool // compatibility change_cipher_spec may come now (section D.4)
 	sawRecord bool
 	silent    bool // after Split: the keys for alerts are the Sealer's
-	skipEarly int  // server: bytes of undecryptable early data that may still be skipped
+	skip      skipBudget
 }
 
 // Buffer returns free space for the transport to read into, at least enough
@@ -124,7 +124,7 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 			return 0, nil, false, FaultBadRecordVersion
 		}
 		limit := maxPlaintext
-		if l.reader != nil || l.skipEarly > 0 && typ == recordApplication {
+		if l.reader != nil || l.skip.on && typ == recordApplication {
 			limit = maxCiphertext
 		}
 		if n > limit {
@@ -143,13 +143,13 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 			}
 			continue
 		}
-		if l.skipEarly > 0 && typ == recordApplication && l.reader == nil {
+		if l.skip.on && typ == recordApplication && l.reader == nil {
 			// After HelloRetryRequest: all protected records up to the second
 			// ClientHello are early data (section 4.2.10).
 			if l.partial() {
 				return 0, nil, false, FaultUnexpectedRecord // section 5.1
 			}
-			if l.skipEarly -= n; l.skipEarly < 0 {
+			if !l.skip.spend(n) {
 				return 0, nil, false, FaultTooMuchEarlyData
 			}
 			continue
@@ -160,9 +160,9 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 			switch {
 			case fault == FaultBadRecordMAC && outer != recordApplication:
 				return 0, nil, false, FaultPlaintextRecord
-			case fault == FaultBadRecordMAC && l.skipEarly > 0:
+			case fault == FaultBadRecordMAC && l.skip.on:
 				// Early data under a key that we do not have (section 4.2.10).
-				if l.skipEarly -= n; l.skipEarly < 0 {
+				if !l.skip.spend(n) {
 					return 0, nil, false, FaultTooMuchEarlyData
 				}
 				continue
@@ -171,7 +171,7 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 			case outer != recordApplication:
 				return 0, nil, false, FaultUnexpectedRecord // section 5.2: opaque_type is 23
 			}
-			l.skipEarly = 0
+			l.skip.on = false
 		} else if data = body; typ == recordApplication {
 			return 0, nil, false, FaultUnexpectedRecord // not even an empty one
 		}

@@ -23,6 +23,10 @@ type ServerConfig struct {
 	// in it names, such as unrecognized_name, or else by internal_error.
 	GetCertificate func(*ClientHelloInfo) (*tls.Certificate, error)
 
+	// CertificateCompressors compress the certificate for clients that have the
+	// algorithm (RFC 8879), in order of preference. nil: it is never compressed.
+	CertificateCompressors []CertificateCompressor
+
 	// NextProtos are the application protocols, in order of preference. A
 	// client that offers protocols, but none of them, is refused (RFC 7301,
 	// section 3.2).
@@ -126,6 +130,9 @@ func (c *ServerConfig) check() error {
 			return errors.New("tls: invalid NextProtos value in ServerConfig")
 		}
 	}
+	if err := checkCompressors(c.CertificateCompressors); err != nil {
+		return err
+	}
 	if c.MaxEarlyData > 0 && (c.AntiReplay == nil || c.TicketKeys == nil) {
 		return errors.New("tls: ServerConfig.MaxEarlyData needs AntiReplay and TicketKeys")
 	}
@@ -182,12 +189,6 @@ func (c *ServerConfig) window() time.Duration {
 		return c.FreshnessWindow
 	}
 	return defaultFreshnessWindow
-}
-
-// skipLimit bounds the early data that is skipped because it was refused. It
-// counts protected bytes, so there is room for some overhead.
-func (c *ServerConfig) skipLimit() int {
-	return int(min(max(c.MaxEarlyData, 14<<10), 1<<30)) + 2<<10
 }
 
 func (c *ServerConfig) now(now time.Time) time.Time {

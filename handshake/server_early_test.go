@@ -201,6 +201,81 @@ func TestServerTooMuchEarlyData(t *testing.T) {
 	}
 }
 
+// skipping are the two ways to come to skip early data: under keys that are
+// lost, and in front of a second hello.
+var skipping = map[string]func(*ServerConfig) error{
+	"keys lost": func(cfg *ServerConfig) error { return cfg.TicketKeys.Rotate(rand.Reader, testTime, 0) },
+	"retry":     func(cfg *ServerConfig) error { cfg.Groups = []tls.CurveID{tls.CurveP384}; return nil },
+}
+
+// Section 4.2.10: max_early_data_size counts "application data payload only,
+// excluding padding and the content type byte". A client that keeps to it is
+// not cut off where its early data is refused, however small its records are.
+func TestServerSkipsSmallRecords(t *testing.T) {
+	for how, lose := range skipping {
+		for _, size := range []int{1, 100, 1 << 14} {
+			cfg, client, _ := serverSetup(t)
+			allowEarlyData(cfg)
+			session := firstSession(t, cfg, client)
+			if err := lose(cfg); err != nil {
+				t.Fatal(err)
+			}
+			p := newPair(t, cfg, resume(client, session, 0, true), "")
+			for left := int(session.MaxEarlyData); left > 0; left -= size {
+				if _, err := p.c.WriteEarly(make([]byte, min(size, left))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if ce, se := p.run(); ce != nil || se != nil || p.s.State() != StateConnected {
+				t.Errorf("%s, records of %d: client %v, server %v", how, size, ce, se)
+			}
+		}
+	}
+}
+
+// A ticket may allow more than the server does now.
+func TestServerSkipsWhatTheTicketAllowed(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	allowEarlyData(cfg).MaxEarlyData = 1 << 16
+	session := firstSession(t, cfg, client)
+	cfg.MaxEarlyData = 0
+	p := newPair(t, cfg, resume(client, session, 0, true), strings.Repeat("x", 1<<16))
+	if ce, se := p.run(); ce != nil || se != nil || p.s.EarlyReason() != ReasonDisabled {
+		t.Errorf("client %v, server %v, %v", ce, se, p.s.EarlyReason())
+	}
+}
+
+// The budget of skipped early data at its limit and one past it: in bytes, and
+// in records that have none.
+func TestServerSkipBudget(t *testing.T) {
+	for how, lose := range skipping {
+		for _, body := range []int{0, 17, 18} {
+			cfg, client, _ := serverSetup(t)
+			allowEarlyData(cfg)
+			session := firstSession(t, cfg, client)
+			if err := lose(cfg); err != nil {
+				t.Fatal(err)
+			}
+			p := newPair(t, cfg, resume(client, session, 0, true), "")
+			p.s.Feed(p.c.AppendOutput(nil))
+			if err := p.nextServer(); err != nil {
+				t.Fatal(err)
+			}
+			record := appendPlaintext(nil, recordApplication, versionTLS12, make([]byte, body))
+			for range cfg.MaxEarlyData + spareSkipped {
+				p.s.Feed(record)
+			}
+			if err := p.nextServer(); err != nil {
+				t.Errorf("%s, %d bytes each: at the limit: %v", how, body, err)
+			}
+			p.s.Feed(record)
+			if err := p.nextServer(); !errors.Is(err, FaultTooMuchEarlyData) {
+				t.Errorf("%s, %d bytes each: one past the limit: %v", how, body, err)
+			}
+		}
+	}
+}
+
 func TestReplayRegister(t *testing.T) {
 	at := func(s int) time.Time { return testTime.Add(time.Duration(s) * time.Second) }
 	r := NewReplayRegister(testTime, 4) // 2 generations of 2

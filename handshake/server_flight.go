@@ -113,7 +113,7 @@ func (s *Server) protectedFlight() (flight []byte, fault Fault) {
 		if fault != 0 {
 			return nil, fault
 		}
-		if !add(marshalCertificate(cert, s.hello.ocsp, s.hello.sct)) {
+		if !add(s.certificateFor(cert)) {
 			return nil, FaultInternal
 		}
 		signature, err := signTranscript(cert, scheme, serverSignatureContext, s.transcript.Sum(nil), s.cfg.random())

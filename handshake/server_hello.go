@@ -25,7 +25,7 @@ func (s *Server) clientHello(msg []byte, now time.Time) Fault {
 		if fault = hello.checkRetried(s.first, s.retryGroup); fault != 0 {
 			return fault
 		}
-		hello.earlyData, s.skipEarly = false, 0 // section 4.2.10: none may follow
+		hello.earlyData, s.skip = false, skipBudget{} // section 4.2.10: none may follow
 	}
 	s.allowCCS = true
 	if fault = s.negotiate(); fault != 0 {

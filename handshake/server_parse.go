@@ -29,6 +29,7 @@ type clientHello struct {
 	pskModes      []byte     // nil: no extension
 	earlyData     bool
 	authorities   [][]byte
+	compressors   []uint16      // certificate compression algorithms
 	identities    []pskIdentity // nil: no extension
 	binders       [][]byte
 	bindersLength int // bytes at the end of raw that binders do not cover
@@ -94,6 +95,11 @@ func (h *clientHello) parseExtension(typ uint16, data *cryptobyte.String) Fault 
 		}
 	case extSCT:
 		h.sct, ok = true, true
+	case extCompressCertificate:
+		// RFC 8879, section 3: algorithms that are supported; none can be so twice.
+		h.compressors, ok = readCompressionAlgorithms(*data)
+		ok = ok && !repeats(h.compressors, func(id uint16) uint16 { return id })
+		*data = nil
 	case extSupportedGroups:
 		ok = data.ReadUint16LengthPrefixed(&list) && readList16(list, &h.groups)
 	case extSignatureAlgorithms:

@@ -79,7 +79,11 @@ func (s *Server) decideEarlyData(retry bool, now time.Time) {
 		s.early = int64(s.session.maxEarlyData)
 	case s.hello.earlyData:
 		s.status = EarlyRejected
-		s.skipEarly = s.cfg.skipLimit()
+		allowed := s.cfg.MaxEarlyData
+		if s.session != nil {
+			allowed = max(allowed, s.session.maxEarlyData)
+		}
+		s.skip = newSkipBudget(allowed)
 	}
 }
 

@@ -37,7 +37,6 @@ const (
 	ticketNonceLen = 12
 	ticketOverhead = ticketNameLen + ticketNonceLen + 16
 	ticketFormat   = 1
-	maxIdentities  = 5 // of PSKs that are looked at: each costs a decryption
 )
 
 // Set replaces all keys, for servers that share theirs or keep them over a

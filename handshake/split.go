@@ -17,7 +17,7 @@ func (l *link) split(tickets *resumption) (*Sealer, *Opener) {
 	updates := new(keyUpdates)
 	s := &Sealer{writer: l.writer, updates: updates, limit: maxContent(l.sendLimit)}
 	o := &Opener{link: *l, updates: updates, tickets: tickets}
-	o.writer, o.out, o.silent, o.allowCCS, o.skipEarly = nil, nil, true, false, 0
+	o.writer, o.out, o.silent, o.allowCCS, o.skip = nil, nil, true, false, skipBudget{}
 	*l = link{state: l.state, err: errSplit, out: l.out, silent: true}
 	return s, o
 }

@@ -23,8 +23,9 @@
 //
 // The early data row compares Dialer.DialEarly, with the response read, with
 // what crypto/tls has for the purpose: a dial that resumes, then the request, then
-// the response. Its transport is a plain connection unless the system lets servers use
-// TCP Fast Open (net.ipv4.tcp_fastopen=3 on Linux); the table says which it was.
+// the response. Its transport uses TCP Fast Open where it can; the table says whether it did.
+// On Linux all runs in a network namespace of its own, where servers may use it
+// (net.ipv4.tcp_fastopen=3), unless the system forbids that or -here is given.
 //
 // An idle connection has completed its handshake, its tickets were read, and
 // nobody reads from it; "after bulk" it has carried a megabyte each way before.
@@ -35,14 +36,18 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/tlstfo/tlstfo"
+	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
 func main() {
@@ -50,17 +55,46 @@ func main() {
 		serve()
 		return
 	}
-	rounds := flag.Int("rounds", 25, "alternating rounds per row")
-	only := flag.String("run", "", "only the rows whose name contains this")
-	profile := flag.Bool("profile", true, "print where the time goes")
-	theirs := flag.Bool("theirs", false, "... on the side of crypto/tls too")
-	procs := flag.Int("procs", 1, "GOMAXPROCS")
-	flag.Parse()
-	runtime.GOMAXPROCS(*procs)
-	if err := run(*rounds, *only, *profile, *theirs); err != nil {
+	netlab.Main(netlab.Funcs{"bench": compare})
+	if err := compareInNamespace(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// compareInNamespace runs compare where servers may use TCP Fast Open. If there can be no such place it runs here.
+func compareInNamespace(args []string) error {
+	if slices.Contains(args, "-here") {
+		return compare(args)
+	}
+	lab, err := netlab.New(netlab.Config{})
+	var forbidden *netlab.ForbiddenError
+	if errors.As(err, &forbidden) || errors.Is(err, errors.ErrUnsupported) {
+		return compare(args)
+	} else if err != nil {
+		return err
+	}
+	defer lab.Close()
+	cmd := lab.Server.Func(context.Background(), "bench", args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+func compare(args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	rounds := flags.Int("rounds", 25, "alternating rounds per row")
+	only := flags.String("run", "", "only the rows whose name contains this")
+	profile := flags.Bool("profile", true, "print where the time goes")
+	theirs := flags.Bool("theirs", false, "... on the side of crypto/tls too")
+	procs := flags.Int("procs", 1, "GOMAXPROCS")
+	flags.Bool("here", false, "no network namespace")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	runtime.GOMAXPROCS(*procs)
+	return run(*rounds, *only, *profile, *theirs)
 }
 
 // rows are the comparisons, but for memory of idle connections.

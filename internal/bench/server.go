@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/tlstfo/tlstfo/internal/testpeer"
+	"github.com/tlstfo/tlstfo/tfo"
 )
 
 // The servers run in a child process, which is this program again. It gets its
@@ -133,7 +134,7 @@ func serveUntilEOF() error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := tfo.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

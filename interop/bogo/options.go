@@ -45,12 +45,13 @@ type options struct {
 	EnableEarlyData           bool     `flag:"enable-early-data"`
 	MaxCertList               int      `flag:"max-cert-list"`
 
-	// Only Builders of other hellos than the engine's own have these.
+	// A client has these only by a Builder of other hellos than the engine's own.
 	EnableGREASE               bool     `flag:"enable-grease"`
 	EnableECHGREASE            bool     `flag:"enable-ech-grease"`
 	PermuteExtensions          bool     `flag:"permute-extensions"`
 	InstallCertCompressionAlgs bool     `flag:"install-cert-compression-algs"`
-	ApplicationSettings        []string `flag:"application-settings"` // protocol, comma, settings
+	InstallCertCompressionAlg  uint16   `flag:"install-one-cert-compression-alg"` // a server's
+	ApplicationSettings        []string `flag:"application-settings"`             // protocol, comma, settings
 	ALPSUseNewCodepoint        int      `flag:"alps-use-new-codepoint"`
 
 	SelectALPN              string `flag:"select-alpn"`

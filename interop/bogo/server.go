@@ -42,6 +42,8 @@ func (c *connection) startServer() error {
 		KeyLogWriter:        &c.secrets,
 		TicketKeys:          c.shared.tickets,
 		FreshnessWindow:     freshnessWindow,
+
+		CertificateCompressors: o.compressors(),
 	}
 	if o.NoTicket {
 		cfg.TicketKeys = nil

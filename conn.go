@@ -138,7 +138,8 @@ func (c *Conn) fill() error {
 // Write writes application data. A Conn whose handshake is not complete waits
 // for it, within the write deadline: a deadline that passes then harms nothing, and the Write may be
 // tried again. One that passes later leaves a record half sent, so that
-// every later Write returns the same error, as with *tls.Conn.
+// every later Write returns the same error, as with *tls.Conn. The n of a Write that fails counts the whole records that
+// were sent, and is 0 only if the transport took nothing.
 //
 // On a Conn of DialDeferred with Dialer.Early, what is written first is copied and may be sent
 // early if Early calls it *replayable*. Nothing else is ever early.
@@ -197,19 +198,42 @@ func (c *Conn) write(p []byte) (int, error) {
 	defer c.dialer.recycle(buf)
 	n := 0
 	for n < len(p) {
-		take := min(len(p)-n, maxWrite)
-		*buf = c.seal((*buf)[:0], p[n:n+take])
-		if _, err := c.raw.Write(*buf); err != nil {
+		var room [maxWrite/smallRecord + 1]mark
+		marks, sealed, end := room[:0], (*buf)[:0], n
+		for last := min(n+maxWrite, len(p)); end < last; {
+			var size int
+			sealed, size = c.sealRecord(sealed, p[end:last])
+			end += size
+			marks = append(marks, mark{len(sealed), end})
+		}
+		*buf = sealed
+		if left, err := c.raw.Write(sealed); err != nil {
 			if c.isClosing() {
 				err = net.ErrClosed
 			}
 			// A record is lost or cut, so that nothing can follow it.
 			c.werr = c.opError("write", permanentError{err})
-			return n, err
+			return max(n, delivered(marks, left)), err
 		}
-		n += take
+		n = end
 	}
 	return n, nil
+}
+
+// A mark is the end of a record: in what is written to the transport, and in what the application wrote.
+type mark struct{ sealed, plain int }
+
+// delivered is how much of what the application wrote the peer may have, after a Write of the transport that took left
+// bytes: the whole records. Callers take 0 for "nothing was sent" and send it all again, as net/http does with a POST. So it
+// is 0 only if not one byte left.
+func delivered(marks []mark, left int) int {
+	n := min(left, 1)
+	for _, m := range marks {
+		if m.sealed <= left {
+			n = m.plain
+		}
+	}
+	return n
 }
 
 const (
@@ -225,16 +249,23 @@ const (
 // seal appends the records of p. The caller holds wmu.
 func (c *Conn) seal(dst, p []byte) []byte {
 	for len(p) > 0 {
-		size := largeRecord
-		if c.sent < smallRecords && !c.large {
-			size = smallRecord
-		}
-		size = min(size, len(p))
-		dst = c.sealer.Seal(dst, p[:size])
-		c.sent += int64(size)
-		p = p[size:]
+		var n int
+		dst, n = c.sealRecord(dst, p)
+		p = p[n:]
 	}
 	return dst
+}
+
+// sealRecord appends the first record of p, and says how much of p it has. The caller holds wmu. (A server with a smaller
+// record_size_limit gets that much in several.)
+func (c *Conn) sealRecord(dst, p []byte) ([]byte, int) {
+	size := largeRecord
+	if c.sent < smallRecords && !c.large {
+		size = smallRecord
+	}
+	size = min(size, len(p))
+	c.sent += int64(size)
+	return c.sealer.Seal(dst, p[:size]), size
 }
 
 // sendAlert tells the peer of a fault of its own making, if the write half is

@@ -145,8 +145,8 @@
 //     CVE-2025-23419): Server.resumable wants the same server name and verifies the client's
 //     chain anew. A Client leaves that to its caller: see Config.Session and VerifyConnection.
 //   - Replayed early data (RFC 8446, section 8): a ticket carries early data once
-//     (ReplayRegister), in a window of time, which begins anew when the server starts, also
-//     where the clock is set back. Early data under other parameters than the session's:
+//     (ReplayRegister), and only where its age is what the client says. What was issued before the
+//     server started carries none. Early data under other parameters than the session's:
 //     Client.decideEarlyData, Server.earlyReason.
 //   - Protocols mixed up (ALPACA): a server has no default protocol where both sides list some
 //     (FaultNoSharedALPN), a client takes none that it did not offer (FaultBadALPN).

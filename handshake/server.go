@@ -33,10 +33,7 @@ type Server struct {
 	status  EarlyStatus
 	reason  EarlyReason
 	skew    time.Duration
-	sentAt  time.Time // when the client sent the hello, by the age of its ticket
-	// keySince is when the key of the resumed ticket was made; zero: unknown.
-	keySince time.Time
-	early    int64 // bytes of early data that may still come
+	early   int64 // bytes of early data that may still come
 
 	// prefix has the messages before the hello that is being looked at;
 	// transcript is the hash of all so far, from then on that it is known.

@@ -44,31 +44,6 @@ func TestServerClockSetBack(t *testing.T) {
 	}
 }
 
-// The register alone: with generations, and at the edge.
-func TestReplayRegisterClockSetBack(t *testing.T) {
-	at := func(s int) time.Time { return testTime.Add(time.Duration(s) * time.Second) }
-	r := NewReplayRegister(testTime, 4)
-	for i, step := range []struct {
-		id       byte
-		now, end int
-		want     bool
-	}{
-		{1, 0, 10, true}, {2, 1, 11, true}, {3, 2, 12, true},
-		{4, 12, 22, true},  // 1 and 2 are forgotten
-		{1, 0, 10, false},  // a replay by a clock that was set back
-		{2, 1, 11, false},  // also at the edge
-		{3, 2, 12, false},  // still held
-		{5, 2, 12, true},   // not over by then: cannot have been forgotten
-		{6, 30, 40, true},  // all are forgotten
-		{5, 2, 12, false},  // and refused
-		{4, 12, 22, false}, // and refused
-	} {
-		if got := r.Use([32]byte{step.id}, at(step.now), at(step.now), at(step.end)); got != step.want {
-			t.Errorf("step %d: id %d at %d s: %v", i, step.id, step.now, got)
-		}
-	}
-}
-
 // Tickets that a server gives, or takes, while its clock is behind that of the
 // full handshake have no lifetime above seven days, and none at all once the
 // clock was wrong by more than that (section 4.6.1).

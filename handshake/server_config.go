@@ -63,7 +63,7 @@ type ServerConfig struct {
 	// section 4.6.1) and whether any is accepted: 0 refuses it. It needs
 	// AntiReplay.
 	MaxEarlyData uint32
-	// AntiReplay decides which early data is new.
+	// AntiReplay decides which early data is new: a ticket carries some once.
 	AntiReplay AntiReplay
 	// FreshnessWindow is how far the age of a ticket that the client states may
 	// differ from the one that the server sees before early data is refused

@@ -91,10 +91,10 @@ func TestServerEarlyDataRefused(t *testing.T) {
 		{"start", ReasonReplayed, true, time.Second, func(s *ServerConfig, c *Config) {
 			s.AntiReplay = NewReplayRegister(testTime.Add(time.Millisecond), 10)
 		}},
-		{"full", ReasonReplayed, true, time.Second, func(s *ServerConfig, c *Config) {
+		{"forgotten", ReasonReplayed, true, time.Second, func(s *ServerConfig, c *Config) {
 			r := NewReplayRegister(testTime, 1)
-			for i := range byte(2) {
-				r.Use([32]byte{i}, testTime, testTime, testTime.Add(time.Minute))
+			for i := range byte(3) {
+				r.Use([32]byte{i}, testTime)
 			}
 			s.AntiReplay = r
 		}},
@@ -152,21 +152,50 @@ func TestServerReplay(t *testing.T) {
 	}
 }
 
-// A key that came from outside may have been in use before this process: early
-// data is refused for one window after the start.
+// RFC 8446, section 8.1: "The simplest form of anti-replay defense is for the server
+// to only allow each session ticket to be used once." A second hello with it is
+// no copy of the first, and its early data is refused nevertheless, however late it comes.
+func TestServerTicketTwice(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	allowEarlyData(cfg)
+	session := firstSession(t, cfg, client)
+	for i, age := range []time.Duration{0, time.Second, 21 * time.Second, time.Hour, MaxSessionLifetime} {
+		p := newPair(t, cfg, resume(client, session, age, true), "transfer")
+		p.c.cfg.InsecureSkipVerify = true // the certificate may have expired
+		p.now = testTime.Add(age)
+		if ce, se := p.run(); ce != nil || se != nil || !p.s.ConnectionState().DidResume {
+			t.Fatal(ce, se)
+		}
+		if accepted := i == 0; (p.s.EarlyData() == EarlyAccepted) != accepted || !accepted && p.s.EarlyReason() != ReasonReplayed {
+			t.Errorf("after %v: %v", age, p.s.EarlyReason())
+		}
+	}
+}
+
+// RFC 8446, section 8.2: servers that are freshly started "run the risk of accepting
+// replays which were originally sent" before. What another process gave out may have been
+// used with it.
 func TestServerStart(t *testing.T) {
 	cfg, client, _ := serverSetup(t)
 	cfg.TicketKeys.Set([32]byte{1}) // as it was before a restart, too
 	allowEarlyData(cfg)
+	before := firstSession(t, cfg, client)
+	start := testTime.Add(time.Second)
+	cfg.AntiReplay = NewReplayRegister(start, 10)
+	p := newPair(t, cfg, client, "")
+	p.now = start
+	if ce, se := p.run(); ce != nil || se != nil {
+		t.Fatal(ce, se)
+	}
 	for _, c := range []struct {
-		after  time.Duration
-		status EarlyStatus
-	}{{defaultFreshnessWindow - time.Millisecond, EarlyRejected}, {defaultFreshnessWindow, EarlyAccepted}} {
-		session := firstSession(t, cfg, client)
-		p := newPair(t, cfg, resume(client, session, c.after, true), "x")
-		p.now = testTime.Add(c.after)
+		session *Session
+		age     time.Duration
+		status  EarlyStatus
+	}{{before, time.Hour + time.Second, EarlyRejected}, {p.sessions(t)[0], time.Hour, EarlyAccepted}} {
+		p := newPair(t, cfg, resume(client, c.session, c.age, true), "x")
+		p.now = start.Add(time.Hour)
 		if ce, se := p.run(); ce != nil || se != nil || p.s.EarlyData() != c.status {
-			t.Errorf("%v after the start: %v, %v, %v (%v)", c.after, ce, se, p.s.EarlyData(), p.s.EarlyReason())
+			t.Errorf("%v, %v, %v (%v), want %v", ce, se, p.s.EarlyData(), p.s.EarlyReason(), c.status)
 		}
 	}
 }
@@ -278,26 +307,38 @@ func TestServerSkipBudget(t *testing.T) {
 
 func TestReplayRegister(t *testing.T) {
 	at := func(s int) time.Time { return testTime.Add(time.Duration(s) * time.Second) }
-	r := NewReplayRegister(testTime, 4) // 2 generations of 2
-	use := func(id byte, now int) bool { return r.Use([32]byte{id}, at(now), at(now), at(now+10)) }
-	if r.Use([32]byte{9}, testTime, testTime.Add(-1), at(10)) {
-		t.Error("a span before the start")
-	}
+	r := NewReplayRegister(testTime.Add(999*time.Microsecond), 4) // 2 generations of 2
 	for i, step := range []struct {
-		id   byte
-		now  int
-		want bool
+		id     byte
+		issued int
+		want   bool
 	}{
-		{1, 0, true}, {1, 0, false}, {2, 1, true}, {3, 2, true}, {1, 3, false}, {4, 4, true}, {2, 5, false},
-		{5, 6, false},                 // full, and none is over
-		{5, 12, true}, {4, 12, false}, // 1 and 2 were over at 11
-		{6, 13, true}, {7, 14, false}, {7, 30, true}, {5, 30, true}, // all were over
+		{9, -1, false},              // before the start
+		{1, 0, true}, {1, 0, false}, // in its millisecond
+		{2, 5, true}, {3, 1, true}, // 1 and 2 are the older half
+		{1, 0, false}, {2, 5, false}, // still known
+		{4, 2, true}, {5, 6, true}, // 1 and 2 are forgotten
+		{1, 0, false}, {2, 5, false}, // and so what is as old is refused
+		{6, 5, false}, {7, 4, false}, // used or not
+		{3, 1, false}, {5, 6, false}, // known, too
+		{8, 7, true}, {10, 8, true}, // 3 and 4 are forgotten, which are older still
+		{11, 6, true}, {12, 5, false},
+		{13, 7, true},                 // 5 and 8 are forgotten
+		{14, 7, false}, {15, 8, true}, // and so what is as old as 8 is refused
 	} {
-		if got := use(step.id, step.now); got != step.want {
-			t.Errorf("step %d: id %d at %d s: %v", i, step.id, step.now, got)
+		if got := r.Use([32]byte{step.id}, at(step.issued)); got != step.want {
+			t.Errorf("step %d: ticket %d of %d s: %v", i, step.id, step.issued, got)
 		}
-		if n := len(r.current) + len(r.previous); n > 4 {
+		if n := len(r.current.ids) + len(r.previous.ids); n > 4 {
 			t.Fatalf("%d uses are held", n)
 		}
+	}
+}
+
+// The zero value knows nothing of what was used before it, so nothing is new to
+// it.
+func TestZeroReplayRegister(t *testing.T) {
+	if new(ReplayRegister).Use([32]byte{}, testTime) {
+		t.Error("a use was accepted")
 	}
 }

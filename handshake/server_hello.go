@@ -39,7 +39,7 @@ func (s *Server) clientHello(msg []byte, now time.Time) Fault {
 	}
 	retry := s.first == nil && hello.share(s.group) == nil
 	if s.first == nil {
-		s.decideEarlyData(retry, now)
+		s.decideEarlyData(retry)
 	}
 	if retry {
 		return s.sendRetry()

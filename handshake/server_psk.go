@@ -19,7 +19,7 @@ func (s *Server) selectPSK(now time.Time) Fault {
 		return 0 // section 4.2.9
 	}
 	for i, identity := range s.hello.identities[:min(maxIdentities, len(s.hello.identities))] {
-		session, since := s.cfg.TicketKeys.open(identity.ticket)
+		session, _ := s.cfg.TicketKeys.open(identity.ticket)
 		if session == nil || !s.resumable(session, now) {
 			continue
 		}
@@ -31,13 +31,12 @@ func (s *Server) selectPSK(now time.Time) Fault {
 			early.clear()
 			return FaultBadBinder // section 4.2.11.2
 		}
-		s.session, s.index, s.earlySecret, s.keySince = session, i, early, since
+		s.session, s.index, s.earlySecret = session, i, early
 		s.peerDER = session.peer
 		// Section 8.3: the age that the client states, against the one that we
 		// see.
 		stated := time.Duration(identity.age-session.ageAdd) * time.Millisecond
-		s.sentAt = session.issuedAt.Add(stated)
-		s.skew = s.sentAt.Sub(now.Truncate(time.Millisecond))
+		s.skew = session.issuedAt.Add(stated).Sub(now.Truncate(time.Millisecond))
 		return 0
 	}
 	return 0
@@ -71,8 +70,8 @@ func (s *Server) resumable(t *ticketSession, now time.Time) bool {
 
 // decideEarlyData decides about early data (section 4.2.10), and how much of it
 // is to be skipped if it is refused.
-func (s *Server) decideEarlyData(retry bool, now time.Time) {
-	s.reason = s.earlyReason(retry, now)
+func (s *Server) decideEarlyData(retry bool) {
+	s.reason = s.earlyReason(retry)
 	switch {
 	case s.reason == ReasonAccepted:
 		s.status = EarlyAccepted
@@ -87,7 +86,7 @@ func (s *Server) decideEarlyData(retry bool, now time.Time) {
 	}
 }
 
-func (s *Server) earlyReason(retry bool, now time.Time) EarlyReason {
+func (s *Server) earlyReason(retry bool) EarlyReason {
 	t := s.session
 	switch {
 	case s.cfg.MaxEarlyData == 0:
@@ -110,13 +109,8 @@ func (s *Server) earlyReason(retry bool, now time.Time) EarlyReason {
 	case retry:
 		return ReasonHelloRetryRequest
 	}
-	// Section 8.1: a ticket carries early data once. The hello, and a replay
-	// of it, is fresh in this span only.
-	notBefore, notAfter := s.sentAt.Add(-window), s.sentAt.Add(window)
-	if notBefore.Before(s.keySince) {
-		notBefore = s.keySince // nobody can have accepted the ticket before its key was made
-	}
-	if !s.cfg.AntiReplay.Use(sha256.Sum256(s.hello.identities[0].ticket), now, notBefore, notAfter) {
+	// Section 8.1: a ticket carries early data once, whatever hello it is in.
+	if !s.cfg.AntiReplay.Use(sha256.Sum256(s.hello.identities[0].ticket), t.issuedAt) {
 		return ReasonReplayed
 	}
 	return ReasonAccepted

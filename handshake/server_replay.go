@@ -9,84 +9,68 @@ import (
 // tickets must ask one and the same, or early data can be replayed to another
 // one of them (RFC 8446, section 8). It must be safe for concurrent use.
 type AntiReplay interface {
-	// Use takes note of id, which stands for one ticket, and returns true if it
-	// is certain that id was never used before. The hello that carries it would be
-	// taken as fresh from notBefore until notAfter and never again, so earlier
-	// uses lie in that span and the id may be forgotten after it. Where the
-	// span begins before the memory does, Use must return false, and also where
-	// a clock that was set back makes a hello fresh whose use was forgotten. All who
-	// ask must have the same FreshnessWindow.
-	Use(id [32]byte, now, notBefore, notAfter time.Time) bool
+	// Use takes note of id, which stands for one ticket that was given out at
+	// issued, and returns true only if it is certain that id was never used
+	// before. So it must return false for a ticket that was issued before the
+	// memory begins, and where a use may have been forgotten. A ticket is good
+	// for MaxSessionLifetime after it was issued.
+	Use(id [32]byte, issued time.Time) bool
 }
 
-// ReplayRegister is an AntiReplay in memory. It remembers a bounded number of
-// uses, and refuses early data, rather than forget one, when it is full.
+// ReplayRegister is an AntiReplay in memory, by single-use tickets (RFC 8446,
+// section 8.1). It remembers a bounded number of uses. To forget the older half
+// of them it refuses, from then on, all tickets that are as old as one of those.
+// It reads no clock, so that a wrong one cannot make it accept a ticket twice.
+// The zero value remembers nothing and refuses everything.
 type ReplayRegister struct {
-	start time.Time
-	half  int
+	half int // of the limit
 
-	mu sync.Mutex
-	// Uses are noted in current. When it is full and all of previous are
-	// over, it becomes previous.
-	current, previous           map[[32]byte]struct{}
-	currentUntil, previousUntil time.Time
-	// forgotten is when the last of the uses that are not held any more was
-	// over. A hello that was over by then may have been used.
+	mu                sync.Mutex
+	current, previous generation
+	// forgotten is when the youngest ticket was issued whose use may not be
+	// known any more.
 	forgotten time.Time
 }
 
+// generation is a set of tickets that were used.
+type generation struct {
+	ids      map[[32]byte]struct{}
+	youngest time.Time // when the last of them was issued
+}
+
 // NewReplayRegister returns a register whose memory begins at start, which is
-// the present, and holds up to limit uses, some 100 bytes each. A use is held
-// at least until its hello cannot be fresh any more, which is two freshness
-// windows; so half the limit in so much time is always possible. Make the
-// register before the first ticket key: early data that may be older is
-// refused.
+// the present, and holds up to limit uses, some 100 bytes each. What was issued
+// before, by a process that had the same ticket keys, is refused. A ticket can
+// carry early data until half of limit others have done so, or a little longer.
 func NewReplayRegister(start time.Time, limit int) *ReplayRegister {
-	return &ReplayRegister{start: start, half: max(limit/2, 1), current: make(map[[32]byte]struct{})}
+	return &ReplayRegister{
+		half:      max(limit/2, 1),
+		current:   generation{ids: make(map[[32]byte]struct{})},
+		forgotten: start.Truncate(time.Millisecond).Add(-1), // as exact as the time in a ticket
+	}
 }
 
 // Use is AntiReplay's.
-func (r *ReplayRegister) Use(id [32]byte, now, notBefore, notAfter time.Time) bool {
+func (r *ReplayRegister) Use(id [32]byte, issued time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if notBefore.Before(r.start) {
-		return false // section 8.2: it may have been used before the start
-	}
-	if now.After(r.previousUntil) {
-		r.previous = nil
-		r.forget(r.previousUntil)
-	}
-	if now.After(r.currentUntil) {
-		clear(r.current)
-		r.forget(r.currentUntil)
-	}
-	if !notAfter.After(r.forgotten) {
-		return false // fresh again only because the clock was set back
-	}
-	_, used := r.current[id]
-	if !used {
-		_, used = r.previous[id]
-	}
-	if used {
+	if r.half == 0 || !issued.After(r.forgotten) || r.current.has(id) || r.previous.has(id) {
 		return false
 	}
-	if len(r.current) >= r.half {
-		if r.previous != nil {
-			return false
+	if len(r.current.ids) >= r.half {
+		if r.previous.youngest.After(r.forgotten) {
+			r.forgotten = r.previous.youngest
 		}
-		r.previous, r.previousUntil = r.current, r.currentUntil
-		r.current, r.currentUntil = make(map[[32]byte]struct{}), time.Time{}
+		r.previous, r.current = r.current, generation{ids: make(map[[32]byte]struct{})}
 	}
-	r.current[id] = struct{}{}
-	if notAfter.After(r.currentUntil) {
-		r.currentUntil = notAfter
+	r.current.ids[id] = struct{}{}
+	if issued.After(r.current.youngest) {
+		r.current.youngest = issued
 	}
 	return true
 }
 
-// forget notes that the uses that were over at until are not held any more.
-func (r *ReplayRegister) forget(until time.Time) {
-	if until.After(r.forgotten) {
-		r.forgotten = until
-	}
+func (g *generation) has(id [32]byte) bool {
+	_, ok := g.ids[id]
+	return ok
 }

@@ -105,7 +105,7 @@ func (s *Server) settings() (*handshake.ServerConfig, Knobs, error) {
 // refuseAll is an AntiReplay that takes no early data for new.
 type refuseAll struct{}
 
-func (refuseAll) Use([32]byte, time.Time, time.Time, time.Time) bool { return false }
+func (refuseAll) Use([32]byte, time.Time) bool { return false }
 
 // ErrServerClosed is what Serve returns after Close.
 var ErrServerClosed = errors.New("testpeer: server closed")

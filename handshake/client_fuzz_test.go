@@ -115,7 +115,7 @@ func FuzzClientMessages(f *testing.F) {
 func FuzzNewSessionTicket(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 60, 0, 0, 0, 1, 1, 7, 0, 2, 8, 9, 0, 0})
 	f.Add([]byte{0, 0, 0, 60, 0, 0, 0, 1, 1, 7, 0, 2, 8, 9, 0, 8, 0, 42, 0, 4, 0, 0, 1, 0})
-	r := &resumption{suite: suiteByID(tls.TLS_AES_128_GCM_SHA256), template: Session{Secret: make([]byte, 32), CipherSuite: tls.TLS_AES_128_GCM_SHA256}}
+	r := &resumption{suite: suiteByID(tls.TLS_AES_128_GCM_SHA256), template: Session{Secret: make([]byte, 32), CipherSuite: tls.TLS_AES_128_GCM_SHA256, SuiteOrder: compactOrder()}}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s, fault := r.session(body, testTime)
 		if s == nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"slices"
 )
 
 // firstHello queues the ClientHello, with the session and early data where
@@ -75,11 +76,39 @@ func (c *Client) offerEarlyData() bool {
 		c.reason = ReasonALPNMismatch
 	case !c.keepsSettings(session):
 		c.reason = ReasonALPSMismatch
+	case !c.hello.keepsSuite(session):
+		c.reason = ReasonSuiteOrder
 	default:
 		c.status, c.earlyLeft = EarlyOffered, session.MaxEarlyData
 		return true
 	}
 	return false
+}
+
+// keepsSuite tells whether a server that selects suites as it did before comes to the session's suite. Under another order it may
+// come to another suite with the same hash, and some servers then still accept the early data, and act on it, though that is
+// forbidden (section 4.2.10): OpenSSL 3.0 and GnuTLS 3.7.
+func (v *helloView) keepsSuite(s *Session) bool {
+	if s.SuiteOrder == v.suiteOrder() {
+		return true
+	}
+	hashLen := suiteByID(s.CipherSuite).hashLen
+	for list, id := v.suites, uint16(0); list.ReadUint16(&id); {
+		if other := suiteByID(id); other != nil && other.hashLen == hashLen && other.id != s.CipherSuite {
+			return false
+		}
+	}
+	return true // with another hash the session is not resumed at all
+}
+
+// suiteOrder says which suites of this package are listed, and in which order, two bits each.
+func (v *helloView) suiteOrder() (order uint8) {
+	for list, id := v.suites, uint16(0); list.ReadUint16(&id); {
+		if i := slices.IndexFunc(suites[:], func(s suite) bool { return s.id == id }); i >= 0 {
+			order = order<<2 | uint8(i+1)
+		}
+	}
+	return order
 }
 
 // ErrNoEarlyData is returned by WriteEarly where early data was not offered,

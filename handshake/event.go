@@ -59,13 +59,14 @@ const (
 	ReasonTicketAgeSkew                            // server: the hello is not fresh (RFC 8446, section 8.3)
 	ReasonReplayed                                 // server: the ticket may have been used for early data before
 	ReasonALPSMismatch                             // the hello has other application settings than the session
+	ReasonSuiteOrder                               // the server may select another cipher suite under this hello than with the session
 )
 
 // String returns the reason in words.
 func (r EarlyReason) String() string {
 	return name("early reason ", int(r), "none", "accepted", "disabled", "no session", "unsupported for session",
 		"peer declined", "session not resumed", "hello retry request", "alpn mismatch", "ticket age skew", "replayed",
-		"alps mismatch")
+		"alps mismatch", "cipher suite order")
 }
 
 func name(prefix string, i int, names ...string) string {

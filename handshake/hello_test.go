@@ -15,10 +15,22 @@ import (
 // testSession is a session that could be offered, with a ticket of n bytes.
 func testSession(suiteID uint16, n int) *Session {
 	return &Session{
-		CipherSuite: suiteID, Secret: bytes.Repeat([]byte{1}, suiteByID(suiteID).hashLen),
+		CipherSuite: suiteID, SuiteOrder: compactOrder(), Secret: bytes.Repeat([]byte{1}, suiteByID(suiteID).hashLen),
 		Ticket: bytes.Repeat([]byte{2}, n), Lifetime: time.Hour, MaxEarlyData: 16384,
 		ReceivedAt: testTime, AuthenticatedAt: testTime, ALPN: "http/1.1", ServerName: "example.com", Group: tls.X25519,
 	}
+}
+
+// compactOrder is the order of the suites in the compact hello.
+func compactOrder() uint8 { return withSuites(defaultSuites()...).suiteOrder() }
+
+// withSuites is a hello of which only the suites matter.
+func withSuites(list ...uint16) *helloView {
+	v := new(helloView)
+	for _, id := range list {
+		v.suites = binary.BigEndian.AppendUint16(v.suites, id)
+	}
+	return v
 }
 
 // The whole first flight fits a SYN, with nothing usual dropped for it.
@@ -118,6 +130,42 @@ func TestHelloIsReproducible(t *testing.T) {
 	b := mustClient(t, &Config{ServerName: "example.com", rand: bytes.NewReader(seed)})
 	if !bytes.Equal(a.hello.message, b.hello.message) {
 		t.Error("the same randomness made another hello")
+	}
+}
+
+// Early data goes only where the server comes to the suite of the session again: some servers, asked under another order of
+// suites, resume with another one of the same hash and take the early data (section 4.2.10 forbids it).
+func TestEarlyDataSuiteOrder(t *testing.T) {
+	const aes, aes256, chacha = tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256
+	order := withSuites
+	for _, test := range []struct {
+		suite         uint16
+		before, after *helloView
+		want          bool
+	}{
+		{aes, order(aes, aes256, chacha), order(aes, aes256, chacha), true},
+		{aes, order(0x1a1a, aes, aes256, chacha), order(0x2a2a, aes, aes256, chacha, 0xc02b), true}, // GREASE, and suites of TLS 1.2
+		{aes, order(aes, aes256, chacha), order(chacha, aes, aes256), false},
+		{chacha, order(chacha, aes), order(aes, chacha), false},
+		{chacha, order(aes, chacha), order(aes, chacha), true}, // the server has a preference of its own
+		{aes, order(aes), order(aes, chacha), false},           // and here it may have one for what it was not offered
+		{aes, order(aes, chacha), order(aes), true},
+		{aes, order(aes, chacha), order(aes256, aes), true},
+		{aes256, order(aes, aes256, chacha), order(chacha, aes256, aes), true}, // no other suite has its hash
+		{aes, order(), order(aes, chacha), false},                              // not known
+	} {
+		s := testSession(test.suite, 20)
+		s.SuiteOrder = test.before.suiteOrder()
+		if got := test.after.keepsSuite(s); got != test.want {
+			t.Errorf("%x, made under %x, offered under %x: %v", test.suite, test.before.suites, test.after.suites, got)
+		}
+	}
+	// The hello is one with the session and without early data.
+	cfg := &Config{ServerName: "example.com", NextProtos: []string{"http/1.1"}, Session: testSession(aes, 100), EarlyData: true}
+	cfg.Session.SuiteOrder = 0
+	c := mustClient(t, cfg)
+	if !c.hello.offers(extPreSharedKey) || c.hello.offers(extEarlyData) || c.EarlyData() != EarlyNotOffered || c.EarlyReason() != ReasonSuiteOrder {
+		t.Errorf("%v, %v", c.EarlyData(), c.EarlyReason())
 	}
 }
 

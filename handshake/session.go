@@ -22,6 +22,7 @@ const MaxSessionLifetime = 7 * 24 * time.Hour
 type Session struct {
 	CipherSuite uint16
 	Group       tls.CurveID // of the last full handshake of the lineage
+	SuiteOrder  uint8       // which suites the ClientHello listed, and in which order, two bits each; 0: not known
 	// RecordLimit is how much content the server takes in a record, in bytes; 0: as much as TLS allows (RFC 8449).
 	RecordLimit            uint16
 	HasApplicationSettings bool // both sides sent some (ALPS)
@@ -70,8 +71,8 @@ const maxTicketLen = 32 << 10
 
 // The formats: a long one ends with what only some hellos bring about.
 const (
-	sessionFormat     = 1
-	sessionFormatLong = 2
+	sessionFormat     = 3
+	sessionFormatLong = 4
 )
 
 var errBadSession = errors.New("tls: malformed session")
@@ -118,6 +119,7 @@ func (s *Session) MarshalBinary() ([]byte, error) {
 		b.AddUint8(sessionFormat)
 	}
 	b.AddUint16(s.CipherSuite)
+	b.AddUint8(s.SuiteOrder)
 	addBytes8(&b, s.Secret)
 	addBytes16(&b, s.Ticket)
 	b.AddUint64(uint64(s.Lifetime / time.Second))
@@ -170,7 +172,7 @@ func (c *CertificateCache) ParseSession(data []byte) (*Session, error) {
 	var group uint16
 	var alpn, name, scts, certList, chains cryptobyte.String
 	if !in.ReadUint8(&format) || format != sessionFormat && format != sessionFormatLong ||
-		!in.ReadUint16(&s.CipherSuite) || !readBytes8(&in, &s.Secret) || !readBytes16(&in, &s.Ticket) ||
+		!in.ReadUint16(&s.CipherSuite) || !in.ReadUint8(&s.SuiteOrder) || !readBytes8(&in, &s.Secret) || !readBytes16(&in, &s.Ticket) ||
 		!in.ReadUint64(&lifetime) || lifetime > uint64(MaxSessionLifetime/time.Second) ||
 		!in.ReadUint32(&s.AgeAdd) || !in.ReadUint32(&s.MaxEarlyData) || !readTime(&in, &s.ReceivedAt) ||
 		!in.ReadUint8LengthPrefixed(&alpn) || !in.ReadUint16LengthPrefixed(&name) || !in.ReadUint16(&group) ||

@@ -18,6 +18,7 @@ func (c *Client) newResumption(secret []byte, now time.Time) *resumption {
 	r := &resumption{suite: c.suite, template: Session{
 		Secret:                      secret,
 		CipherSuite:                 c.suite.id,
+		SuiteOrder:                  c.hello.suiteOrder(),
 		ALPN:                        c.info.alpn,
 		ServerName:                  c.cfg.ServerName,
 		PeerCertificates:            c.info.peer,

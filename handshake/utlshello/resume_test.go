@@ -98,13 +98,15 @@ func TestShuffledPlace(t *testing.T) {
 
 // A padded hello that the ticket makes long enough is padded no more.
 func TestPaddingShrinks(t *testing.T) {
-	cfg, _ := setup(t, Fingerprint(utls.HelloEdge_Auto))
+	cfg, _ := resumed(t, utls.HelloEdge_Auto)
+	session := *cfg.Session
+	cfg.Session = nil
 	if h := firstHello(t, cfg); h.length != 512 || !h.isPadded() {
 		t.Errorf("first hello: %d bytes", h.length)
 	}
+	cfg.Session = &session
 	for _, ticket := range []int{1, 20, 32, 100, 250} {
-		cfg.Session = &handshake.Session{CipherSuite: tls.TLS_AES_128_GCM_SHA256, Secret: make([]byte, 32), Ticket: make([]byte, ticket), MaxEarlyData: 1}
-		cfg.EarlyData = true
+		session.Ticket = make([]byte, ticket)
 		h := firstHello(t, cfg)
 		if !h.isPadded() || h.length < 512 || h.extensions[len(h.extensions)-1].typ != 41 {
 			t.Errorf("a ticket of %d bytes: %d bytes", ticket, h.length)

@@ -42,7 +42,12 @@ func TestSizes(t *testing.T) {
 // sizes describes the largest first flights of a preset: they vary by the GREASE of encrypted_client_hello.
 func sizes(t *testing.T, id utls.ClientHelloID, groups []tls.CurveID) string {
 	first := largest(t, id, groups, nil)
-	warm := largest(t, id, groups, &handshake.Session{CipherSuite: tls.TLS_AES_128_GCM_SHA256, Secret: make([]byte, 32), Ticket: make([]byte, 256), MaxEarlyData: 1 << 14})
+	cfg, _ := resumed(t, id)
+	session := *cfg.Session
+	if session.Ticket = make([]byte, 256); session.CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+		t.Errorf("%s: the suite is %x", id.Str(), session.CipherSuite)
+	}
+	warm := largest(t, id, groups, &session)
 	room := "no"
 	if n := synBudget - warm - earlyCost; n > 0 {
 		room = fmt.Sprint(n)

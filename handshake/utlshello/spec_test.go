@@ -192,7 +192,7 @@ func FuzzSpec(f *testing.F) {
 		f.Add(conn.HandshakeState.Hello.Raw)
 	}
 	f.Add([]byte{1, 0, 0, 0})
-	session := &handshake.Session{CipherSuite: tls.TLS_AES_128_GCM_SHA256, Secret: make([]byte, 32), Ticket: make([]byte, 10), MaxEarlyData: 1}
+	session := &handshake.Session{CipherSuite: tls.TLS_AES_256_GCM_SHA384, Secret: make([]byte, 48), Ticket: make([]byte, 10), MaxEarlyData: 1}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		spec := new(utls.ClientHelloSpec)
 		if len(raw) > 1<<15 || capture(spec, raw) != nil {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"testing"
+
+	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
 func TestMain(m *testing.M) {
@@ -11,7 +14,19 @@ func TestMain(m *testing.M) {
 		serve()
 		return
 	}
-	os.Exit(m.Run())
+	netlab.Main(netlab.Funcs{"tests": func(args []string) error {
+		os.Args = append(os.Args[:1], args...)
+		os.Exit(m.Run())
+		return nil
+	}})
+	run := func([]string) error {
+		os.Exit(m.Run())
+		return nil
+	}
+	if err := inNamespace("tests", os.Args[1:], run); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // most is how much of anything we may take for what crypto/tls takes 1 for.

@@ -56,26 +56,31 @@ func main() {
 		return
 	}
 	netlab.Main(netlab.Funcs{"bench": compare})
-	if err := compareInNamespace(os.Args[1:]); err != nil {
+	args, err := os.Args[1:], error(nil)
+	if slices.Contains(args, "-here") {
+		err = compare(args)
+	} else {
+		err = inNamespace("bench", args, compare)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// compareInNamespace runs compare where servers may use TCP Fast Open. If there can be no such place it runs here.
-func compareInNamespace(args []string) error {
-	if slices.Contains(args, "-here") {
-		return compare(args)
-	}
+// inNamespace calls a function in a process of its own, where servers may use TCP
+// Fast Open; netlab.Main knows it by name. If there can be no such place it is called
+// here.
+func inNamespace(name string, args []string, function func([]string) error) error {
 	lab, err := netlab.New(netlab.Config{})
 	var forbidden *netlab.ForbiddenError
 	if errors.As(err, &forbidden) || errors.Is(err, errors.ErrUnsupported) {
-		return compare(args)
+		return function(args)
 	} else if err != nil {
 		return err
 	}
 	defer lab.Close()
-	cmd := lab.Server.Func(context.Background(), "bench", args...)
+	cmd := lab.Server.Func(context.Background(), name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
 }

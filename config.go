@@ -129,8 +129,22 @@ func engineConfig(config *tls.Config) handshake.Config {
 
 // lockedWriter lets connections share a KeyLogWriter, as crypto/tls does.
 type lockedWriter struct {
-	mu sync.Mutex
+	mu *sync.Mutex
 	w  io.Writer
+}
+
+// lockKeyLog returns a config whose KeyLogWriter has a lock: one for all Dialers that are made from one another, as they may
+// have the writer in common.
+func (d *Dialer) lockKeyLog(config *tls.Config) *tls.Config {
+	if config == nil || config.KeyLogWriter == nil {
+		return config
+	}
+	if _, ok := config.KeyLogWriter.(*lockedWriter); ok {
+		return config
+	}
+	config = config.Clone()
+	config.KeyLogWriter = &lockedWriter{&d.first().keyLog, config.KeyLogWriter}
+	return config
 }
 
 func (l *lockedWriter) Write(p []byte) (int, error) {

@@ -7,7 +7,8 @@ import "crypto/tls"
 // more of its fields may be changed; for d it is a use.
 //
 // Both have in common what they learn of servers, and their sessions, in Sessions or in memory, as
-// far as these may be shared (see Partition). Flush and Close of either are for both.
+// far as these may be shared (see Partition). Flush and Close of either are for both. A KeyLogWriter in the TLSConfig of the
+// result has their lock, so that they never write at once, nor does who else is given that config.
 func (d *Dialer) WithTLSConfig(config *tls.Config) *Dialer {
 	d.init()
 	sessions := d.Sessions
@@ -15,7 +16,7 @@ func (d *Dialer) WithTLSConfig(config *tls.Config) *Dialer {
 		sessions = d.own
 	}
 	return &Dialer{
-		TLSConfig:      config,
+		TLSConfig:      d.lockKeyLog(config),
 		NetDialer:      d.NetDialer,
 		Sessions:       sessions,
 		Partition:      d.Partition,

@@ -126,7 +126,7 @@
 //	CurvePreferences                     honoured; as in crypto/tls its order means nothing
 //	DynamicRecordSizingDisabled          honoured
 //	Renegotiation                        TLS 1.2 and older: honoured by crypto/tls. TLS 1.3 has none
-//	KeyLogWriter                         honoured
+//	KeyLogWriter                         honoured; one lock for a Dialer and all that WithTLSConfig makes of it
 //	EncryptedClientHelloConfigList       set: crypto/tls
 //	EncryptedClientHelloRejectionVerify  honoured by crypto/tls, with the list above
 //	GetEncryptedClientHelloKeys          servers only

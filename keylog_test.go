@@ -7,14 +7,17 @@ import (
 )
 
 // TestKeyLog: dials at once never write to the KeyLogWriter at once, and each
-// line comes whole.
+// line comes whole. That is so for Dialers that were made from one another too.
 func TestKeyLog(t *testing.T) {
 	o := newOrigin(t)
 	var log strings.Builder // not safe for concurrent use
 	d := o.dialer()
 	d.TLSConfig.KeyLogWriter = &log
+	twin := d.WithTLSConfig(d.TLSConfig)
+	dialers := []*Dialer{d, twin, d.WithTLSConfig(d.TLSConfig), twin.WithTLSConfig(twin.TLSConfig)}
 	var wg sync.WaitGroup
-	for range 8 {
+	for i := range 8 {
+		d := dialers[i%len(dialers)]
 		wg.Go(func() {
 			c, err := d.Dial("tcp", o.addr)
 			if err != nil {

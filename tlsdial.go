@@ -121,6 +121,7 @@ type Dialer struct {
 	certificates handshake.CertificateCache
 	clock        clock
 	lingers      lingers
+	keyLog       sync.Mutex
 	buffers      sync.Pool // *[]byte for outgoing records
 	received     handshake.BufferPool
 
@@ -142,9 +143,7 @@ func (d *Dialer) init() {
 		if d.config == nil {
 			d.config = &tls.Config{}
 		}
-		if w := d.config.KeyLogWriter; w != nil {
-			d.config.KeyLogWriter = &lockedWriter{w: w}
-		}
+		d.config = d.lockKeyLog(d.config)
 		d.std = whyStd(d.config)
 		d.own = NewSessionCache(0)
 	})

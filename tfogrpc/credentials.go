@@ -35,9 +35,6 @@ func NewCredentials(d *tlstfo.Dialer) credentials.TransportCredentials {
 	}
 	config.NextProtos = []string{h2}
 	config.VerifyConnection = wantH2(config.VerifyConnection)
-	if w := config.KeyLogWriter; w != nil {
-		config.KeyLogWriter = &lockedWriter{w: w}
-	}
 	return &transportCredentials{config.ServerName, &servers{dialer: d, config: config}}
 }
 

@@ -4,9 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
-	"sync"
 
 	"github.com/tlstfo/tlstfo/handshake"
 )
@@ -33,16 +31,4 @@ func (e *handshakeError) Temporary() bool {
 		return dial.Temporary() // as where grpc-go dials itself
 	}
 	return true
-}
-
-// lockedWriter lets the connections to several servers share a KeyLogWriter, as crypto/tls does.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }

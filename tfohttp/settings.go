@@ -51,7 +51,7 @@ func (t *Transport) init() {
 	t.other = t.settings()
 	t.other.Protocols = t.Protocols
 	t.other.ForceAttemptHTTP2 = t.Protocols == nil
-	t.other.TLSClientConfig = t.dialer.TLSConfig.Clone()
+	t.other.TLSClientConfig = t.dialer.WithTLSConfig(t.dialer.TLSConfig).TLSConfig.Clone() // with the lock of KeyLogWriter
 	t.other.Proxy = t.otherProxy
 	if nd := t.dialer.NetDialer; nd != nil {
 		t.other.DialContext = nd.DialContext

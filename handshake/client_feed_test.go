@@ -107,12 +107,16 @@ func TestGarbage(t *testing.T) {
 	for _, test := range []struct {
 		in   string
 		want Alert
-	}{{"\x15\x03\x03\x00\x02\x02\x28", AlertHandshakeFailure}, {"\x15\x03\x03\x00\x02\x01\x00", AlertCloseNotify}} {
+		text string // section 6.1: close_notify is no error alert
+	}{
+		{"\x15\x03\x03\x00\x02\x02\x28", AlertHandshakeFailure, "tls: the peer sent a fatal alert while waiting for ServerHello: tls: handshake failure"},
+		{"\x15\x03\x03\x00\x02\x01\x00", AlertCloseNotify, "tls: the peer sent close_notify while waiting for ServerHello"},
+	} {
 		_, cfg := newScript(t)
 		c := mustClient(t, cfg)
 		_, err := run(c, []byte(test.in))
 		var remote *RemoteError
-		if !errors.As(err, &remote) || remote.Alert != test.want || remote.State != StateServerHello || remote.Authenticated {
+		if !errors.As(err, &remote) || remote.Alert != test.want || remote.State != StateServerHello || remote.Authenticated || err.Error() != test.text {
 			t.Errorf("alert %v: %v", test.want, err)
 		}
 	}
@@ -344,7 +348,10 @@ func TestRequirePSK(t *testing.T) {
 	if _, err := run(c, s.flight(hello)); !errors.Is(err, FaultAbandoned) {
 		t.Fatal(err)
 	}
-	if out := c.AppendOutput(nil); !bytes.Equal(out, []byte{21, 3, 3, 0, 2, 2, byte(AlertUserCanceled)}) {
+	// Section 6.1: user_canceled "generally has AlertLevel=warning" and "SHOULD
+	// be followed by a close_notify".
+	want := []byte{21, 3, 3, 0, 2, 1, byte(AlertUserCanceled), 21, 3, 3, 0, 2, 1, byte(AlertCloseNotify)}
+	if out := c.AppendOutput(nil); !bytes.Equal(out, want) {
 		t.Errorf("output %x", out)
 	}
 }

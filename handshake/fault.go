@@ -45,6 +45,21 @@ const (
 	AlertNoApplicationProtocol        Alert = 120
 )
 
+// The levels of alerts (RFC 8446, section 6).
+const (
+	alertWarning = 1
+	alertFatal   = 2
+)
+
+// level is what an alert is sent with (RFC 8446, section 6): closures are
+// warnings, errors are fatal.
+func (a Alert) level() byte {
+	if a == AlertCloseNotify || a == AlertUserCanceled {
+		return alertWarning
+	}
+	return alertFatal
+}
+
 // LocalError is a fault that this side found. After it the connection is
 // dead: the alert that Alert names was queued for the peer, and every later
 // call returns the same error.
@@ -87,7 +102,8 @@ func (e *LocalError) Alert() Alert {
 	return e.Fault.Alert()
 }
 
-// RemoteError is a fatal alert that the peer sent. Unless Authenticated is
+// RemoteError is an alert of the peer that ended the connection: a fatal one, or
+// close_notify in the midst of the handshake. Unless Authenticated is
 // true it came in plaintext and anybody on the path may have made it. Where it is
 // true the alert is from whoever did the key exchange; before a server's
 // certificate was verified that may be anybody on the path as well.
@@ -99,6 +115,9 @@ type RemoteError struct {
 
 // Error names the alert.
 func (e *RemoteError) Error() string {
+	if e.Alert == AlertCloseNotify {
+		return "tls: the peer sent close_notify while " + e.State.String()
+	}
 	return fmt.Sprintf("tls: the peer sent a fatal alert while %s: %s", e.State, e.Alert)
 }
 

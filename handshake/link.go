@@ -287,14 +287,13 @@ func (l *link) alert(data []byte) (closed bool, err error) {
 	if len(data) != 2 {
 		return false, l.fail(FaultBadAlert, nil, "")
 	}
-	const warning, fatal = 1, 2
 	a := Alert(data[1])
 	switch {
-	case data[0] != warning && data[0] != fatal:
+	case data[0] != alertWarning && data[0] != alertFatal:
 		return false, l.fail(FaultAlertLevel, nil, "")
 	case a == AlertCloseNotify:
 		return true, nil // whatever its level (section 6)
-	case data[0] == fatal:
+	case data[0] == alertFatal:
 		return false, l.remote(a)
 	case a != AlertUserCanceled:
 		// Section 6: an error alert is one whatever its level. That it has the
@@ -312,11 +311,21 @@ func (l *link) fail(f Fault, cause error, info string) error {
 	if l.err == nil {
 		local := &LocalError{Fault: f, State: l.state, Err: cause, Info: info}
 		if !l.silent {
-			l.send(recordAlert, []byte{2, byte(local.Alert())})
+			l.sendAlert(local.Alert())
 		}
 		l.end(local)
 	}
 	return l.err
+}
+
+// sendAlert queues the alert that ends the connection: a fatal one, or
+// user_canceled, which is a warning and followed by close_notify (section 6.1).
+func (l *link) sendAlert(a Alert) {
+	if a == AlertUserCanceled {
+		l.send(recordAlert, []byte{alertWarning, byte(a)})
+		a = AlertCloseNotify
+	}
+	l.send(recordAlert, []byte{a.level(), byte(a)})
 }
 
 // remote makes the connection dead after an alert of the peer: an error, or

@@ -101,12 +101,7 @@ func (s *Sealer) CloseNotify(dst []byte) []byte { return s.Alert(dst, AlertClose
 // fatal if it is any other (RFC 8446, section 6). After an error of the Opener
 // it is called with the alert of the LocalError.
 func (s *Sealer) Alert(dst []byte, a Alert) []byte {
-	const warning, fatal = 1, 2
-	level := byte(fatal)
-	if a == AlertCloseNotify || a == AlertUserCanceled {
-		level = warning
-	}
-	dst = s.seal(dst, recordAlert, []byte{level, byte(a)}, 0)
+	dst = s.seal(dst, recordAlert, []byte{a.level(), byte(a)}, 0)
 	if a != AlertUserCanceled {
 		s.close()
 	}

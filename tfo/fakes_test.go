@@ -93,6 +93,8 @@ func (f *fakeNet) connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
 			t.optionSent()
 		}
 	}
+	t.start = time.Now()
+	defer func() { t.elapsed = time.Since(t.start) }()
 	t.trace.synSent(t)
 	var due <-chan time.Time
 	if answered && a.block == nil {
@@ -106,7 +108,6 @@ func (f *fakeNet) connect(ctx context.Context, t *attempt) (*net.TCPConn, error)
 		}
 		<-a.block // the answer came in the last moment
 	}
-	t.elapsed = a.after
 	if a.self {
 		t.option = false
 	}

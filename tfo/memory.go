@@ -14,13 +14,19 @@ import (
 // Harm is a SYN with a Fast Open option or data that had to be sent again, that had no answer while a plain SYN to the same address had one, that was
 // answered by an error while a plain SYN was answered by a connection, or a connection that stalled (see Stalled).
 //
+// A suspicion counts as harm, or else every dial would lose the same time, or fail again for want of it. It falls on such a SYN when another address won, or the time of the
+// dial was up, before a plain SYN to the same address could show that it fares better: one that was answered by an error, or that had no answer within a round trip and by
+// the time that a plain attempt joins. (In a dial whose time was up, a round trip is enough, or 30 ms where that is unknown.) A plain SYN that was answered by an error, or
+// waited for as long itself, lifts the suspicion.
+//
 // # The rule
 //
 // A destination is avoided after one failure: the second dial must not be slower than plain TCP. The back-off is 5 minutes, and doubles
 // with each failure in a row up to 24 hours. When it is over the next dial tries again, which costs it at most the time after which a plain attempt
 // joins. A success clears it: a SYN-ACK without a retransmission. When three destinations
 // have failed within an hour from the same network, and nothing succeeded between, then the network is to blame: everything from there is avoided, by
-// the same steps; after such a back-off one failure is enough for the next. A network is what shares an IPv4 source address or an IPv6 source prefix of 64 bits.
+// the same steps; after such a back-off one failure is enough for the next. A suspicion says nothing about the network, for the address may as well
+// be dead. A network is what shares an IPv4 source address or an IPv6 source prefix of 64 bits.
 //
 // A stall comes after a SYN-ACK, so such success does not clear one. It is cleared by a success after the back-off and as much time again.
 //
@@ -72,6 +78,7 @@ const (
 	FailureError                 // a SYN was answered by an error, a reset for instance, and a plain one by a connection
 	FailureRetransmitted         // a SYN had to be sent again
 	FailureStalled               // a connection stalled
+	FailureSuspected             // a SYN had no answer in time, or an error, and whether a plain one had fared better is not known
 )
 
 var failures = [...]string{
@@ -80,6 +87,7 @@ var failures = [...]string{
 	FailureError:         "error",
 	FailureRetransmitted: "syn retransmitted",
 	FailureStalled:       "stalled",
+	FailureSuspected:     "suspected",
 }
 
 func (f Failure) String() string {
@@ -194,7 +202,7 @@ func (m *Memory) noteFailure(a *Attempt, why Failure) (begun []BackOff) {
 	if b, ok := m.fail(place{network, destination}, now, why); ok {
 		begun = append(begun, b)
 	}
-	if !network.IsValid() {
+	if !network.IsValid() || why == FailureSuspected {
 		return begun
 	}
 	e := m.entry(place{network: network})

@@ -88,6 +88,7 @@ func (r *race) run() (*net.TCPConn, error) {
 	for {
 		r.beginDue()
 		if r.running == 0 {
+			r.remember(false)
 			return nil, r.failure()
 		}
 		var e event
@@ -260,7 +261,7 @@ func (r *race) win(e event) (*net.TCPConn, error) {
 	t.checkNetwork(e.conn)
 	r.running--
 	r.dismiss(ErrLost)
-	r.remember(t)
+	r.remember(true)
 	err := t.deliver(r.ctx, e.conn)
 	t.settle(err)
 	if err != nil {
@@ -269,26 +270,6 @@ func (r *race) win(e event) (*net.TCPConn, error) {
 	}
 	r.info.won(t)
 	return e.conn, nil
-}
-
-// remember tells the Memory how Fast Open fared.
-func (r *race) remember(won *attempt) {
-	memory := r.dialer.Memory
-	for _, l := range r.lanes {
-		switch t := l.first; {
-		case !t.option || t.syn.why == ReasonPaused:
-		case t.answered && t.syn.retransmitted:
-			memory.failed(t.Attempt, FailureRetransmitted)
-		case t.answered:
-			memory.worked(t.Attempt)
-		case won == l.twin && errors.Is(t.Err, ErrLost):
-			t.checkNetwork(nil)
-			memory.failed(t.Attempt, FailureNoAnswer)
-		case won == l.twin:
-			t.checkNetwork(nil)
-			memory.failed(t.Attempt, FailureError)
-		}
-	}
 }
 
 // dismiss gives up all running attempts and waits for their ends.

@@ -93,7 +93,7 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 			continue
 		}
 		if config.EarlyData && t.engine.EarlyData() != handshake.EarlyOffered {
-			config.EarlyData, p.noEarly = false, EarlyUnsupportedSession // nor may it have to
+			config.EarlyData, p.noEarly = false, notOffered(t.engine.EarlyReason()) // nor may it have to
 		}
 		if !config.EarlyData || c.config.VerifyConnection == nil {
 			break

@@ -43,11 +43,12 @@ const (
 	EarlyNotResumed                            // the server did not resume the session
 	EarlyHelloRetryRequest                     // the server asked for another hello (RFC 8446, section 4.1.4)
 	EarlyBroke                                 // the connection broke before the server answered
+	EarlySuiteOrder                            // the hello is not like the session's: the server may select another cipher suite
 )
 
 var earlyReasonNames = [...]string{"", "accepted", "not asked", "no session", "unsupported for session", "policy",
 	"clock", "identity", "paused", "once only", "crypto/tls", "peer declined", "session not resumed",
-	"hello retry request", "broke before the answer"}
+	"hello retry request", "broke before the answer", "cipher suite order"}
 
 // String returns the reason in a few words; "" for EarlyNone.
 func (r EarlyReason) String() string {
@@ -69,6 +70,14 @@ func rejection(r handshake.EarlyReason) EarlyReason {
 		return EarlyNotResumed
 	}
 	return EarlyPeerDeclined
+}
+
+// notOffered maps why the engine offered none to a reason.
+func notOffered(r handshake.EarlyReason) EarlyReason {
+	if r == handshake.ReasonSuiteOrder {
+		return EarlySuiteOrder
+	}
+	return EarlyUnsupportedSession
 }
 
 // ReplayableHTTP1 is a classifier for Dialer.Early: it calls HTTP/1.1 GET and

@@ -2,6 +2,7 @@ package tlstfo
 
 import (
 	"crypto/tls"
+	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -43,6 +44,69 @@ func TestFingerprint(t *testing.T) {
 				t.Errorf("%s: %q was early", id.Str(), v.early())
 			}
 		}
+	}
+}
+
+// TestFingerprintScope: Dialers that share a cache resume sessions of the same fingerprint only.
+func TestFingerprintScope(t *testing.T) {
+	o := newOrigin(t)
+	cache := NewSessionCache(0)
+	dialer := func(b handshake.Builder) *Dialer {
+		d := o.dialer()
+		d.Hello, d.Sessions = b, cache
+		return d
+	}
+	o.prime(t, dialer(utlshello.Fingerprint(utls.HelloFirefox_Auto)))
+	for _, test := range []struct {
+		b    handshake.Builder
+		want bool
+	}{{nil, false}, {utlshello.Fingerprint(utls.HelloChrome_Auto), false}, {utlshello.Fingerprint(utls.HelloFirefox_Auto), true}} {
+		c, err := dialer(test.b).DialContext(t.Context(), "tcp", o.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.(*Conn).Info().Resumed; got != test.want {
+			t.Errorf("%v: resumed %v", test.b, got)
+		}
+		c.Close()
+	}
+}
+
+// reordered makes the compact hello with the suites in the opposite order, and has no scope.
+type reordered struct{}
+
+func (reordered) BuildHello(cfg *handshake.Config, rand io.Reader) (*handshake.Hello, error) {
+	h, err := handshake.CompactHello{}.BuildHello(cfg, rand)
+	if err != nil {
+		return nil, err
+	}
+	at := 4 + 2 + 32 // message header, version, random
+	at += 1 + int(h.Raw[at])
+	s := h.Raw[at+2 : at+2+6]
+	s[0], s[1], s[4], s[5] = s[4], s[5], s[0], s[1]
+	return h, nil
+}
+
+// TestSuiteOrder: a session is resumed without early data where the server may come to another cipher suite. (Some would take it
+// nevertheless, and answer such that the handshake must fail.)
+func TestSuiteOrder(t *testing.T) {
+	o := newOrigin(t)
+	cache := NewSessionCache(0)
+	d := o.dialer()
+	d.Sessions = cache
+	o.prime(t, d)
+	d = o.dialer()
+	d.Sessions, d.Hello = cache, reordered{}
+	c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("GET"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c, "GET")
+	if info := c.Info(); info.Early.Offered || info.Early.Reason != EarlySuiteOrder || info.Redials != 0 {
+		t.Errorf("%+v", info)
+	}
+	if v := o.visit(t); v.early() != "" {
+		t.Errorf("%q was early", v.early())
 	}
 }
 

@@ -39,6 +39,15 @@ func sessionKey(partition, addr string, config *tls.Config) string {
 	return b.String()
 }
 
+// helloScope names the kind of hello that a Builder makes, if it has such a name. Hellos of different names share no sessions: a
+// server that sees tickets of one line under both knows that they are one client's.
+func helloScope(b handshake.Builder) string {
+	if named, ok := b.(interface{ SessionScope() string }); ok {
+		return named.SessionScope()
+	}
+	return ""
+}
+
 // fitsCertificates tells whether the client certificate that a session was
 // made with is still one that the config would send.
 func fitsCertificates(s *handshake.Session, config *tls.Config) bool {

@@ -103,7 +103,8 @@ type Dialer struct {
 	HybridRefresh time.Duration
 
 	// Hello builds ClientHellos; nil means the compact hello. Package
-	// handshake/utlshello has those of browsers.
+	// handshake/utlshello has those of browsers. A Builder with a method
+	// SessionScope() string shares sessions only with those that return the same.
 	Hello handshake.Builder
 
 	// Trace has hooks that are called while connections are made. nil: none, but
@@ -297,6 +298,9 @@ func (c *Conn) keepSessions(addr string) {
 	}
 	if c.sessionKey = c.hostKey; d.Partition != "" {
 		c.sessionKey = sessionKey(d.Partition, addr, c.config)
+	}
+	if scope := helloScope(d.Hello); scope != "" {
+		c.sessionKey += "\x00hello " + scope // what comes before tells its own length
 	}
 	c.sessions = d.Sessions
 	if c.sessions == nil || privateSessions(c.config, d.Partition) {

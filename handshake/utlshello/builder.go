@@ -22,6 +22,19 @@ type Builder struct {
 
 	name string
 	spec func() (*utls.ClientHelloSpec, error) // of each hello; it is not changed
+
+	scope func() string
+}
+
+// newBuilder makes a Builder of what spec returns.
+func newBuilder(name string, spec func() (*utls.ClientHelloSpec, error)) *Builder {
+	return &Builder{name: name, spec: spec, scope: sync.OnceValue(func() string {
+		model, err := spec()
+		if err != nil {
+			return name // and no hello
+		}
+		return digest(model)
+	})}
 }
 
 // Fingerprint returns a Builder of the hellos that a client is known by, such as utls.HelloChrome_Auto. What cannot be built, or
@@ -32,12 +45,11 @@ type Builder struct {
 // with TLS 1.3 and a share for the group that it lists first. A session could hardly be resumed under others, whose order of
 // suites is another.
 func Fingerprint(id utls.ClientHelloID) *Builder {
-	b := &Builder{name: id.Str()}
 	seeded := func() (utls.ClientHelloID, error) { return id, nil }
 	if isRandomized(id) && id.Seed == nil {
 		seeded = sync.OnceValues(func() (utls.ClientHelloID, error) { return drawSeed(id) })
 	}
-	b.spec = func() (*utls.ClientHelloSpec, error) {
+	return newBuilder(id.Str(), func() (*utls.ClientHelloSpec, error) {
 		id, err := seeded()
 		if err != nil {
 			return nil, err
@@ -50,8 +62,7 @@ func Fingerprint(id utls.ClientHelloID) *Builder {
 			dropUnlisted(&spec)
 		}
 		return &spec, nil
-	}
-	return b
+	})
 }
 
 // isRandomized tells whether every seed gives another hello.
@@ -115,12 +126,12 @@ func groupsOf(spec *utls.ClientHelloSpec) (listed []utls.CurveID, shares *utls.K
 // Shares that have no data get a key of their own; a pre_shared_key is left out, since sessions are the engine's.
 // An utls.GenericExtension 42 without data says where early_data shall stand, one with 44 where a cookie.
 func Spec(spec *utls.ClientHelloSpec) *Builder {
-	return &Builder{name: "spec", spec: func() (*utls.ClientHelloSpec, error) {
+	return newBuilder("spec", func() (*utls.ClientHelloSpec, error) {
 		if spec == nil {
 			return nil, errors.New("the spec is nil")
 		}
 		return spec, nil
-	}}
+	})
 }
 
 // BuildHello makes the engine a hello. Of the Config it takes ServerName, NextProtos and Groups: the package documentation

@@ -13,6 +13,7 @@ import (
 
 // hello is a ClientHello that was sent.
 type hello struct {
+	message    []byte
 	length     int // of the message, header included
 	random     []byte
 	sessionID  []byte
@@ -37,7 +38,7 @@ func helloOf(t testing.TB, message []byte) (h hello) {
 		!body.ReadUint16LengthPrefixed(&list) || !body.Empty() {
 		t.Fatal("malformed ClientHello")
 	}
-	h.length, h.sessionID = len(message), id
+	h.message, h.length, h.sessionID = message, len(message), id
 	for suites.ReadUint16(&v) {
 		h.suites = append(h.suites, v)
 	}

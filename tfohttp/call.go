@@ -3,6 +3,7 @@ package tfohttp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -25,6 +26,7 @@ type call struct {
 	mu     sync.Mutex
 	conn   *Conn // that net/http gave it last
 	filled bool  // it was chosen once to fill a first flight: it is early on one dial at most
+	left   bool  // a byte of it left as early data
 	err    error // why the connection failed on which it waited last
 }
 
@@ -135,6 +137,9 @@ func (c *call) again(resp *http.Response, err error) (again, noEarly bool) {
 		// A 425 is for the one who sent early data, and it says that nothing was done (RFC 8470, section 5.2). Any other is the caller's.
 		return resp.StatusCode == http.StatusTooEarly && c.wasEarly(), true
 	}
+	if c.wasEarly() && c.mustFail(err) {
+		return false, false
+	}
 	if c.req.Context().Err() == nil && c.last().wasDead() {
 		// Nobody has seen that a spare was closed. What the gate held back did not leave; what left is Safe, or is not for a second time.
 		return c.failed() != nil || Safe(c.req), c.wasChosen()
@@ -150,16 +155,34 @@ func (c *call) again(resp *http.Response, err error) (again, noEarly bool) {
 	return false, false
 }
 
+// mustFail tells whether the Dialer forbids to send again what left early: at all, or to a server that may be another one.
+func (c *call) mustFail(err error) bool {
+	d := c.t.dialer
+	return d.FailOnReject || d.StrictIdentity && errors.Is(c.cause(err), tlstfo.ErrEarlyDataRejected)
+}
+
+// leftEarly says that a byte of the request left as early data. It is called before the connection brings a response, or an error.
+func (c *call) leftEarly() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = true
+}
+
 // wasEarly tells whether a byte of the request left as early data.
 func (c *call) wasEarly() bool {
-	conn := c.last()
-	return conn != nil && conn.wasEarly(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
 }
 
 // result is what RoundTrip returns.
 func (c *call) result(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
 	if err != nil {
-		return nil, c.cause(err)
+		err = c.cause(err)
+		if c.wasEarly() && errors.Is(err, tlstfo.ErrOtherProtocol) { // and so it was not accepted (RFC 8446, section 4.2.10)
+			err = fmt.Errorf("%w: %w", tlstfo.ErrEarlyDataRejected, err)
+		}
+		return nil, err
 	}
 	resp.Request = req
 	if conn := c.last(); conn != nil {

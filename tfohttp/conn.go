@@ -181,18 +181,6 @@ func (x *Conn) tlsState() *tls.ConnectionState {
 	return x.state
 }
 
-// wasEarly tells whether a byte of the call's request left as early data.
-func (x *Conn) wasEarly(c *call) bool {
-	x.mu.Lock()
-	carried, conn := x.early && x.carrier == c, x.conn
-	x.mu.Unlock()
-	if !carried || conn == nil {
-		return false
-	}
-	info := conn.Info().Early
-	return info.Bytes > 0 || info.Broken > 0
-}
-
 // LocalAddr is never nil.
 func (x *Conn) LocalAddr() net.Addr {
 	if conn := x.TLS(); conn != nil {

@@ -34,12 +34,14 @@
 // No response is handed out before the server's Finished was verified, and Response.TLS is the final state of the connection, not the one that the
 // ticket predicted.
 //
-//   - A server that refuses early data gets it again within the connection (see tlstfo.Dialer.FailOnReject and StrictIdentity).
+//   - A server that refuses early data gets it again within the connection.
 //   - 425 (Too Early) to a request of which a byte left early: it is made once more, after the handshake; the caller sees the second answer alone
 //     (RFC 8470, section 5.2). Any other 425 is the caller's.
 //   - A server that chooses another version of HTTP than the ticket says: the request is started over on that.
 //   - A connection that breaks after the server took the early data, or may have, and before the handshake is complete: Safe requests are made once
 //     more, not early. Others fail with tlstfo.ErrEarlyDataAccepted or ErrEarlyDataUncertain.
+//   - With tlstfo.Dialer.FailOnReject a request of which a byte left early is not sent again when its connection fails, be it Safe: the error is
+//     ErrEarlyDataRejected, ErrEarlyDataAccepted or ErrEarlyDataUncertain. With StrictIdentity it is not made anew after ErrEarlyDataRejected.
 //   - A connection that was kept from a request that gave up, and that the server closed: Safe requests are started over.
 //
 // Bodies are had anew by GetBody; one without it is not touched before its connection is up.

@@ -3,6 +3,7 @@ package tfohttp
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http/httptrace"
 	"time"
@@ -182,6 +183,9 @@ func (x *Conn) settle(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.phase, x.first = settled, nil
+	if x.early && earlyLeft(x.conn, err) {
+		x.carrier.leftEarly()
+	}
 	switch conn := x.conn; {
 	case err != nil && x.closed:
 		x.err = net.ErrClosed // whatever came of that
@@ -199,6 +203,19 @@ func (x *Conn) settle(err error) {
 		}
 	}
 	close(x.done)
+}
+
+// earlyLeft tells whether *replayable* bytes left as early data, of a connection or of one that failed.
+func earlyLeft(conn *tlstfo.Conn, err error) bool {
+	var info tlstfo.EarlyInfo
+	var failed *tlstfo.Error
+	switch {
+	case errors.As(err, &failed):
+		info = failed.Info.Early
+	case conn != nil:
+		info = conn.Info().Early
+	}
+	return info.Bytes > 0 || info.Broken > 0
 }
 
 // errHandshakeTimeout is a net.Error, as that of net/http.

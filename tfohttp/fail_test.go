@@ -1,0 +1,85 @@
+package tfohttp
+
+import (
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/tlstfo/tlstfo"
+	"github.com/tlstfo/tlstfo/handshake"
+	"github.com/tlstfo/tlstfo/internal/testpeer"
+)
+
+// What left early is not sent again where the Dialer forbids it, though it is a GET: the caller gets the error that says why, and the server sees
+// no second request.
+func TestNotAgain(t *testing.T) {
+	failOnReject := func(d *tlstfo.Dialer) { d.FailOnReject = true }
+	other := map[string]string{protoHTTP1: protoHTTP2, protoHTTP2: protoHTTP1}
+	for _, tt := range []struct {
+		name   string
+		dialer func(*tlstfo.Dialer)
+		change func(t *testing.T, p *peer, proto string) // to the server
+		want   error
+	}{
+		{"refused", failOnReject, func(_ *testing.T, p *peer, _ string) { p.Set(testpeer.Knobs{RefuseEarlyData: true}) }, tlstfo.ErrEarlyDataRejected},
+		{"session refused", failOnReject, func(_ *testing.T, p *peer, _ string) { p.Set(testpeer.Knobs{RefusePSK: true}) }, tlstfo.ErrEarlyDataRejected},
+		{"other protocol", failOnReject, func(_ *testing.T, p *peer, proto string) { p.speak(other[proto]) }, tlstfo.ErrEarlyDataRejected},
+		{"broken", failOnReject, func(_ *testing.T, p *peer, _ string) { p.Set(testpeer.Knobs{CloseAfterRead: 1, Reset: true}) }, tlstfo.ErrEarlyDataUncertain},
+		{"broken after acceptance", failOnReject, nil, tlstfo.ErrEarlyDataAccepted},
+		{"another certificate", func(d *tlstfo.Dialer) { d.StrictIdentity = true }, func(t *testing.T, p *peer, _ string) {
+			cert, err := p.ca.Issue("127.0.0.1", "second.example")
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Set(testpeer.Knobs{RefusePSK: true})
+			p.Update(func(c *handshake.ServerConfig) { c.Certificates[0] = cert })
+		}, tlstfo.ErrEarlyDataRejected},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			versions(t, func(t *testing.T, proto string) {
+				var asked atomic.Int32
+				p := newPeer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/x" {
+						asked.Add(1)
+					}
+				}), proto)
+				tr := p.client(t)
+				get(t, tr, p.url+"/warm")
+				cold(t, tr)
+				tr = &Transport{Dialer: tr.Dialer.WithTLSConfig(p.config()), Proxy: noProxy} // with its tickets
+				defer tr.CloseIdleConnections()
+				tt.dialer(tr.Dialer)
+				if tt.change != nil {
+					tt.change(t, p, proto)
+				} else {
+					refuseAfterAcceptance(tr.Dialer.TLSConfig)
+				}
+				var conns atomic.Int32
+				p.atAccept(func(int) { conns.Add(1) })
+				resp, err := tr.RoundTrip(newRequest(t, "GET", p.url+"/x", nil))
+				if !errors.Is(err, tt.want) {
+					t.Errorf("%v, %v; want %v", resp, err, tt.want)
+				}
+				if asked.Load() > 1 || conns.Load() != 1 {
+					t.Errorf("the server was asked %d times over %d connections", asked.Load(), conns.Load())
+				}
+				p.Set(testpeer.Knobs{})
+				do(t, tr, newRequest(t, "POST", p.url+"/y", nil)) // what was not early is made as ever
+			})
+		})
+	}
+}
+
+// refuseAfterAcceptance makes the client refuse the next connection when the server has taken its early data: when it is asked again, with what the
+// server is, and no more with what it should be.
+func refuseAfterAcceptance(config *tls.Config) {
+	var asked atomic.Int32
+	config.VerifyConnection = func(tls.ConnectionState) error {
+		if asked.Add(1) == 2 {
+			return errors.New("no")
+		}
+		return nil
+	}
+}

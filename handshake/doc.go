@@ -49,7 +49,8 @@
 // record_size_limit (RFC 8449), delegated credentials (RFC 9345), application settings (ALPS,
 // draft-vvv-tls-alps, which BoringSSL has), GREASE (RFC 8701) and that of Encrypted Client Hello
 // (RFC 9849, section 6.2). It compresses no certificate of its own. A Server knows
-// of this only compressed certificates, its own (ServerConfig.CertificateCompressors).
+// of this only compressed certificates, its own (ServerConfig.CertificateCompressors), and
+// puts GREASE into its tickets.
 //
 // The rest of this page is for who reviews the package.
 //

@@ -183,6 +183,10 @@ func parseTicketSession(plain []byte) *ticketSession {
 	return s
 }
 
+// greaseValue is one of the 16 numbers that nothing has, and that a client must
+// not mind (RFC 8701, section 2).
+func greaseValue(random byte) uint16 { return uint16(random&0xf0|0x0a) * 0x0101 }
+
 // sendTickets queues NewSessionTickets (section 4.6.1). transcript ends with
 // the client's Finished.
 func (s *Server) sendTickets(transcript []byte, now time.Time) error {
@@ -206,13 +210,13 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 	}
 	var flight []byte
 	for i := range count {
-		var random [4]byte
+		var random [5]byte
 		if _, err := io.ReadFull(s.cfg.random(), random[:]); err != nil {
 			return err
 		}
 		nonce := []byte{byte(i)}
 		session.secret = s.suite.resumptionPSK(resumption, nonce)
-		session.ageAdd = binary.BigEndian.Uint32(random[:])
+		session.ageAdd = binary.BigEndian.Uint32(random[:4])
 		ticket, err := s.cfg.TicketKeys.seal(session, s.cfg.random())
 		clear(session.secret)
 		if err != nil {
@@ -227,6 +231,7 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 			addBytes8(b, nonce)
 			addBytes16(b, ticket)
 			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+				addExtension(b, greaseValue(random[4]), func(*cryptobyte.Builder) {}) // RFC 8701, section 4.1
 				if s.cfg.MaxEarlyData > 0 {
 					addExtension(b, extEarlyData, func(b *cryptobyte.Builder) { b.AddUint32(s.cfg.MaxEarlyData) })
 				}

@@ -3,8 +3,11 @@ package handshake
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // The tickets of a handshake share one record, and its overhead.
@@ -31,6 +34,60 @@ func TestServerTicketsInOneRecord(t *testing.T) {
 	if sessions := p.sessions(t); len(sessions) != defaultTickets {
 		t.Errorf("%d tickets", len(sessions))
 	}
+}
+
+// RFC 8701, section 4.1: tickets have an extension that nobody knows, one of the
+// 16 of section 2, so that clients go on ignoring those (RFC 8446, section
+// 4.6.1).
+func TestServerTicketGREASE(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	cfg.NumTickets = 100
+	_, o := connectPair(t, allowEarlyData(cfg), client, "").c.Split()
+	seen, count := make(map[uint16]bool), 0
+	for {
+		msg, ok, fault := o.message()
+		if fault != 0 {
+			t.Fatal(fault)
+		}
+		if ok {
+			seen[greaseOf(t, msg)] = true
+			count++
+			continue
+		}
+		typ, data, ok, fault := o.record()
+		if fault != 0 || ok && typ != recordHandshake {
+			t.Fatal(typ, fault)
+		}
+		if !ok {
+			break
+		}
+		o.addHandshake(data)
+	}
+	// That all have the same one by chance is one in 16 to the 99th.
+	if count != cfg.NumTickets || len(seen) == 1 {
+		t.Errorf("%d tickets, with %v", count, seen)
+	}
+	for b := range 256 {
+		if v := greaseValue(byte(b)); !isGREASE(v) || v>>12 != uint16(b)>>4 {
+			t.Errorf("of %#02x: %#04x", b, v)
+		}
+	}
+}
+
+// greaseOf is the extension of a ticket besides early_data.
+func greaseOf(t *testing.T, msg []byte) uint16 {
+	t.Helper()
+	body := cryptobyte.String(msg[messageHeaderLen+8:])
+	var nonce, ticket cryptobyte.String
+	if msg[0] != byte(typeNewSessionTicket) || !body.ReadUint8LengthPrefixed(&nonce) || !body.ReadUint16LengthPrefixed(&ticket) {
+		t.Fatalf("%x", msg)
+	}
+	list, fault := readExtensions(&body)
+	i := slices.IndexFunc(list, func(e extension) bool { return isGREASE(e.typ) })
+	if fault != 0 || len(list) != 2 || i < 0 {
+		t.Fatalf("%v: %v", fault, list)
+	}
+	return list[i].typ
 }
 
 // A ticket under our own key whose session is not one that we can resume is as

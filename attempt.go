@@ -73,7 +73,7 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 	}
 
 	for {
-		config := engineConfig(c.config)
+		config := engineConfig(c.config, c.dialer.groups)
 		config.CertificateCache = &c.dialer.certificates
 		config.Buffers = &c.dialer.received
 		config.Hello = c.dialer.Hello

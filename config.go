@@ -60,48 +60,56 @@ func whyStd(config *tls.Config) string {
 	case config.Rand != nil:
 		return "tls.Config.Rand is set"
 	case len(groups(config)) == 0:
-		return "tls.Config.CurvePreferences has no group that this package knows"
+		return "tls.Config.CurvePreferences has no group that this package knows and GODEBUG allows"
 	case fips140.Enabled():
 		return "FIPS 140-3 mode is on"
-	case godebugChangesTLS():
-		return "GODEBUG changes crypto/tls"
+	case godebug("tlsmaxrsasize") != "":
+		return "GODEBUG sets tlsmaxrsasize"
 	}
 	return ""
 }
 
-// godebugChangesTLS tells whether a GODEBUG setting with an effect on crypto/tls
-// is in force. Such settings are escape hatches; whoever uses one means crypto/tls.
-// Those of crypto/x509 are none: the engine verifies by it too, so that they hold as
-// they are. (A newer Go sets some by itself, for modules that name an older one.)
-func godebugChangesTLS() bool {
-	settings := os.Getenv("GODEBUG")
-	if build, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range build.Settings {
-			if s.Key == "DefaultGODEBUG" {
-				settings += "," + s.Value
+// godebug returns the value of a GODEBUG setting: that of the environment, else that which the program was built with; "" if
+// there is none.
+//
+// Few of those of crypto/tls are for a TLS 1.3 client, and only these are looked at. Go sets some by itself, for a program that
+// names an older version of it, and that must not switch the engine off: tlsmlkem and tlssecpmlkem are honoured (see groups).
+// tlsmaxrsasize nobody sets but by hand; the engine has the usual limit. What tls10server, tls3des, tlsrsakex, tlssha1 and
+// tlsunsafeekm change is TLS 1.2 or a server, and crypto/tls obeys them where it runs the connection. Those of crypto/x509 hold for
+// the engine too, which verifies by it.
+func godebug(name string) string {
+	value := ""
+	last := func(settings string) {
+		for setting := range strings.SplitSeq(settings, ",") {
+			if n, v, _ := strings.Cut(strings.TrimSpace(setting), "="); n == name {
+				value = v
 			}
 		}
 	}
-	for setting := range strings.SplitSeq(settings, ",") {
-		name, _, _ := strings.Cut(strings.TrimSpace(setting), "=")
-		switch {
-		case name == "tls10server" || name == "tlskyber": // a server's, and one that no longer exists
-		case strings.HasPrefix(name, "tls"):
-			return true
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range build.Settings {
+			if s.Key == "DefaultGODEBUG" {
+				last(s.Value)
+			}
 		}
 	}
-	return false
+	last(os.Getenv("GODEBUG"))
+	return value
 }
 
-// groups returns what config.CurvePreferences leaves of the groups that the
-// engine has. As in crypto/tls the order of CurvePreferences means nothing.
+// groups returns what config.CurvePreferences and GODEBUG leave of the groups that the engine has. As in crypto/tls the order
+// of CurvePreferences means nothing.
 func groups(config *tls.Config) []tls.CurveID {
-	if len(config.CurvePreferences) == 0 {
-		return handshake.DefaultGroups()
+	groups := handshake.DefaultGroups()
+	if len(config.CurvePreferences) > 0 {
+		groups = []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
+			tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	}
-	all := []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
-		tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
-	return slices.DeleteFunc(all, func(g tls.CurveID) bool { return !slices.Contains(config.CurvePreferences, g) })
+	noHybrid, noSecP := godebug("tlsmlkem") == "0", godebug("tlssecpmlkem") == "0"
+	return slices.DeleteFunc(groups, func(g tls.CurveID) bool {
+		return noHybrid && isHybrid(g) || noSecP && isHybrid(g) && g != tls.X25519MLKEM768 ||
+			len(config.CurvePreferences) > 0 && !slices.Contains(config.CurvePreferences, g)
+	})
 }
 
 // isHybrid tells whether a group is post-quantum.
@@ -111,11 +119,11 @@ func isHybrid(g tls.CurveID) bool {
 
 // engineConfig maps what a tls.Config says to the engine. The fields that are
 // not here are in the table of the package documentation.
-func engineConfig(config *tls.Config) handshake.Config {
+func engineConfig(config *tls.Config, groups []tls.CurveID) handshake.Config {
 	return handshake.Config{
 		ServerName:            config.ServerName,
 		NextProtos:            config.NextProtos,
-		Groups:                groups(config),
+		Groups:                groups,
 		RootCAs:               config.RootCAs,
 		InsecureSkipVerify:    config.InsecureSkipVerify,
 		VerifyPeerCertificate: config.VerifyPeerCertificate,

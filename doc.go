@@ -132,8 +132,8 @@
 //	GetEncryptedClientHelloKeys          servers only
 //	EncryptedClientHelloKeys             servers only
 //
-// FIPS 140-3 mode and GODEBUG settings that change crypto/tls mean crypto/tls as
-// well. Those that change crypto/x509 hold for both.
+// FIPS 140-3 mode means crypto/tls as well, and so does the GODEBUG setting tlsmaxrsasize. tlsmlkem=0 and tlssecpmlkem=0
+// leave their groups out. No other of those of crypto/tls concerns a TLS 1.3 client; those of crypto/x509 hold for both.
 //
 // # Limitations
 //

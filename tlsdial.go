@@ -113,10 +113,11 @@ type Dialer struct {
 
 	origin       *Dialer // see first
 	once         sync.Once
-	config       *tls.Config  // TLSConfig as it was at first use
-	std          string       // why every connection goes to crypto/tls, or ""
-	own          SessionCache // where Sessions is nil or must not be used
-	ownFastOpen  tfo.Memory   // where FastOpen is nil
+	config       *tls.Config   // TLSConfig as it was at first use
+	std          string        // why every connection goes to crypto/tls, or ""
+	groups       []tls.CurveID // for the engine
+	own          SessionCache  // where Sessions is nil or must not be used
+	ownFastOpen  tfo.Memory    // where FastOpen is nil
 	hosts        hosts
 	verifier     verifier
 	certificates handshake.CertificateCache
@@ -145,7 +146,7 @@ func (d *Dialer) init() {
 			d.config = &tls.Config{}
 		}
 		d.config = d.lockKeyLog(d.config)
-		d.std = whyStd(d.config)
+		d.std, d.groups = whyStd(d.config), groups(d.config)
 		d.own = NewSessionCache(0)
 	})
 }

@@ -4,10 +4,11 @@ package handshake
 // those that other TLS stacks allow, so that no honest peer meets them; each
 // has a test at the limit and one past it.
 const (
-	maxEmptyRecords = 32 // in a row
-	maxKeyUpdates   = 32 // in a row, without application data between them
-	maxCCS          = 32 // per connection (section D.4 allows them during the handshake only)
-	maxWarnings     = 4  // user_canceled alerts, in a row
+	maxEmptyRecords = 32  // in a row
+	maxKeyUpdates   = 32  // in a row, without application data between them
+	maxTickets      = 256 // in a row, without application data between them
+	maxCCS          = 32  // per connection (section D.4 allows them during the handshake only)
+	maxWarnings     = 4   // user_canceled alerts, in a row
 
 	// maxMessageLen bounds a handshake message, and with it what a peer can
 	// make us hold before it is authenticated, unless the Config has another
@@ -47,7 +48,7 @@ func (b *skipBudget) spend(n int) bool {
 }
 
 type budgets struct {
-	emptyRecords, keyUpdates, ccs, warnings int
+	emptyRecords, keyUpdates, tickets, ccs, warnings int
 }
 
 // spend takes one from a budget and tells whether it was there.

@@ -107,6 +107,7 @@ func TestClientFaults(t *testing.T) {
 		{"4.2.1: one version", nil, hello, replaced(inHello, extSupportedVersions, 3, 4, 3), FaultDecode},
 		{"4.1.3: supported_versions is there", nil, hello, without(inHello, extSupportedVersions), FaultUnsupportedVersion},
 		{"9.2: key_share is there", nil, hello, without(inHello, extKeyShare), FaultMissingExtension},
+		{"4.2.11: a key_share with the PSK, for psk_dhe_ke", resume, hello, without(inHello, extKeyShare), FaultPSKWithoutKeyShare},
 		{"4.2.8: a group with a share", nil, hello, replaced(inHello, extKeyShare, p256...), FaultBadGroup},
 		{"4.2.8: a share of the right length", nil, hello, replaced(inHello, extKeyShare, 0, 29, 0, 2, 1, 2), FaultBadKeyShare},
 		{"7.4.2: a shared secret of zeros", nil, hello, replaced(inHello, extKeyShare, append([]byte{0, 29, 0, 32}, make([]byte, 32)...)...), FaultBadKeyShare},

@@ -198,8 +198,11 @@ func (c *Client) keyExchange(h *serverHello) Fault {
 			return FaultUnsolicitedExtension // section 4.2
 		}
 	}
-	if share == nil {
-		return FaultMissingExtension // section 9.2: we offer no psk_ke
+	switch {
+	case share == nil && c.info.resumed:
+		return FaultPSKWithoutKeyShare // section 4.2.11: we offer no psk_ke
+	case share == nil:
+		return FaultMissingExtension // section 9.2
 	}
 	key := c.key(tls.CurveID(group))
 	switch {

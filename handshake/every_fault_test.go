@@ -150,6 +150,7 @@ func clientProofs() map[Fault]proof {
 		FaultBadGroup:                 flightProof(StateServerHello, AlertIllegalParameter, nil, hello, replaced(inHello, extKeyShare, p256...)),
 		FaultBadKeyShare:              flightProof(StateServerHello, AlertIllegalParameter, nil, hello, replaced(inHello, extKeyShare, 0, 29, 0, 2, 1, 2)),
 		FaultBadPSKIndex:              flightProof(StateServerHello, AlertIllegalParameter, resumeScript, hello, replaced(inHello, extPreSharedKey, 0, 1)),
+		FaultPSKWithoutKeyShare:       flightProof(StateServerHello, AlertIllegalParameter, resumeScript, hello, without(inHello, extKeyShare)),
 		FaultPSKSuiteMismatch:         flightProof(StateServerHello, AlertIllegalParameter, under(tls.TLS_AES_256_GCM_SHA384), 0, nil),
 		FaultEarlyDataSuiteMismatch:   flightProof(StateEncryptedExtensions, AlertIllegalParameter, under(tls.TLS_CHACHA20_POLY1305_SHA256), 0, nil),
 		FaultEarlyDataALPNMismatch:    flightProof(StateEncryptedExtensions, AlertIllegalParameter, accept, ee, without(inEE, extALPN)),
@@ -200,6 +201,7 @@ func openerProofs() map[Fault]proof {
 		FaultTooManyEmptyRecords: after(AlertUnexpectedMessage, many(maxEmptyRecords+1, func(s *Sealer) []byte { return s.SealRecord(nil, nil, 0) })),
 		FaultTooManyKeyUpdates:   after(AlertUnexpectedMessage, many(maxKeyUpdates+1, func(s *Sealer) []byte { return s.KeyUpdate(nil, true) })),
 		FaultBadKeyUpdate:        after(AlertIllegalParameter, message(24, 0, 0, 1, 2)),
+		FaultTooManyTickets:      after(AlertUnexpectedMessage, many(maxTickets+1, message(4, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0, 5, 1, 0, 0, 1, 9, 0, 0))),
 		FaultBadTicket:           after(AlertIllegalParameter, message(4, 0, 0, 15, 0, 9, 0x3a, 0x81, 0, 0, 0, 5, 1, 0, 0, 1, 9, 0, 0)),
 	}
 }

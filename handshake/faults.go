@@ -66,7 +66,7 @@ const (
 	FaultCertificateRequestWithPSK        // a request on a resumed handshake (section 4.3.2)
 	FaultNoUsableClientCertificate        // the caller's certificate cannot be used with the algorithms asked for
 	FaultClientCertificateCallback        // GetClientCertificate failed
-	FaultBadTicket                        // NewSessionTicket: lifetime above 7 days, or an empty ticket (section 4.6.1)
+	FaultBadTicket                        // NewSessionTicket: lifetime above 7 days (section 4.6.1)
 	FaultBadKeyUpdate                     // KeyUpdate with an unknown request (section 4.6.3)
 	FaultNoSharedSuite                    // server: no suite in common
 	FaultNoSharedGroup                    // server: no group in common
@@ -84,10 +84,12 @@ const (
 	FaultBadCompressionAlgorithm          // CompressedCertificate: an algorithm that was not offered (RFC 8879, section 4)
 	FaultUncompressedTooLarge             // CompressedCertificate: it would expand above the budget (RFC 8879, section 5)
 	FaultDecompression                    // CompressedCertificate: it does not expand to what it declares (RFC 8879, section 4)
-	FaultBadRecordSizeLimit               // record_size_limit below 64, or above what a record can have (RFC 8449, section 4)
+	FaultBadRecordSizeLimit               // record_size_limit below 64 (RFC 8449, section 4)
 	FaultBadDelegatedCredential           // a delegated credential that is not valid (RFC 9345, section 4.1.3)
 	FaultBadALPS                          // application settings for a protocol that has none here (draft-vvv-tls-alps, section 3)
 	FaultALPSWithEarlyData                // application settings where early data carries them on (draft-vvv-tls-alps, section 4.3)
+	FaultPSKWithoutKeyShare               // ServerHello selects the PSK and has no key_share (section 4.2.11)
+	FaultTooManyTickets                   // the budget of NewSessionTickets is used up
 	faultCount
 )
 
@@ -199,4 +201,6 @@ var faultTable = [faultCount]struct {
 	FaultBadDelegatedCredential:    {AlertIllegalParameter, "bad delegated credential"},
 	FaultBadALPS:                   {AlertIllegalParameter, "application settings for a protocol without any"},
 	FaultALPSWithEarlyData:         {AlertIllegalParameter, "application settings with early data"},
+	FaultPSKWithoutKeyShare:        {AlertIllegalParameter, "the PSK was selected without a key share"},
+	FaultTooManyTickets:            {AlertUnexpectedMessage, "too many NewSessionTicket messages"},
 }

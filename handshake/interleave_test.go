@@ -46,7 +46,7 @@ func TestMessagesAcrossRecords(t *testing.T) {
 	// Tickets of 4 KiB with a lifetime of zero.
 	body := append(append(make([]byte, 9), 0x10, 0), make([]byte, 0x1000+2)...)
 	message := append([]byte{4, 0, byte(len(body) >> 8), byte(len(body))}, body...)
-	stream := bytes.Repeat(message, 400)
+	stream := bytes.Repeat(message, maxTickets)
 	o.Feed(peer.seal(nil, recordHandshake, stream[:1], 0))
 	for stream = stream[1:]; len(stream) > 0; {
 		n := min(len(stream), 3*len(message))

@@ -181,7 +181,7 @@ func (o *Opener) next(now time.Time) (Event, error) {
 		}
 		switch typ {
 		case recordApplication:
-			o.used.keyUpdates = 0
+			o.used.keyUpdates, o.used.tickets = 0, 0
 			return Event{Kind: EventData, Data: data}, nil
 		case recordHandshake:
 			o.addHandshake(data)
@@ -211,6 +211,9 @@ func (o *Opener) postHandshake(msg []byte, now time.Time) (Event, error) {
 		}
 		return Event{}, nil
 	case typ == typeNewSessionTicket && o.tickets != nil:
+		if !spend(&o.used.tickets, maxTickets) {
+			return Event{}, o.fail(FaultTooManyTickets, nil, "")
+		}
 		session, fault := o.tickets.session(body, now)
 		if fault != 0 {
 			return Event{}, o.fail(fault, nil, "")

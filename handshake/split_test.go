@@ -272,8 +272,13 @@ func TestOpenerFaults(t *testing.T) {
 
 // One less than what the faults above need is let through.
 func TestOpenerBudgets(t *testing.T) {
-	s, _, _, o := testSplit(t, tls.TLS_AES_128_GCM_SHA256, nil)
+	suite := suiteByID(tls.TLS_AES_128_GCM_SHA256)
+	_, o, s, _ := testSplit(t, suite.id, &resumption{suite: suite, template: Session{Secret: make([]byte, suite.hashLen)}})
+	noLifetime := []byte{4, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0, 5, 1, 0, 0, 1, 9, 0, 0}
 	for range 3 {
+		for range maxTickets {
+			o.Feed(s.seal(nil, recordHandshake, noLifetime, 0))
+		}
 		for range maxEmptyRecords {
 			o.Feed(s.SealRecord(nil, nil, 0))
 		}

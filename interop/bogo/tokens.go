@@ -74,6 +74,8 @@ func faultTokens(f handshake.Fault) []string {
 		return []string{"UNEXPECTED_EXTENSION"}
 	case handshake.FaultDuplicateExtension:
 		return []string{"DUPLICATE_EXTENSION"}
+	case handshake.FaultPSKWithoutKeyShare:
+		return []string{"MISSING_KEY_SHARE"}
 	case handshake.FaultMissingExtension:
 		return []string{"MISSING_KEY_SHARE", "MISSING_EXTENSION", "NO_SHARED_GROUP", "NO_COMMON_SIGNATURE_ALGORITHMS", "DECODE_ERROR"}
 	case handshake.FaultBadGroup, handshake.FaultGroupChangedAfterRetry:

@@ -35,9 +35,10 @@ type stormReport struct {
 	Plain   int // that another way than Fast Open won
 
 	Before, Quarter, After usage
-	Hosts                  int // names that were dialled
-	Sessions               int // tickets that the cache holds
-	BackOffs               int // most that the tfo.Memory held
+	Hosts                  int            // names that were dialled
+	Sessions               int            // tickets that the cache holds
+	BackOffs               int            // most that the tfo.Memory held
+	Held                   map[string]int // what the Dialer holds, by its place
 }
 
 // usage is what a process holds when nothing goes on.
@@ -123,6 +124,9 @@ func (r stormReport) check(t *testing.T) {
 	}
 	if grown := int64(r.After.Heap) - int64(r.Quarter.Heap); r.Dials >= 4000 && grown > 512<<10 {
 		t.Errorf("%d bytes more than after a quarter of the dials", grown)
+	}
+	if place, n := mostHeld(r.Held); n == 0 || n > 2*stormHosts {
+		t.Errorf("%s holds %d things, after %d dials of %d hosts", place, n, r.Dials, stormHosts)
 	}
 	const sources, networks, ticketsPerHost = 2, 2, 8
 	if r.BackOffs > sources+networks {

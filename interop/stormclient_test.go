@@ -66,6 +66,7 @@ func stormMain(args []string) error {
 	s.dials(s.order.Dials/4, s.order.Dials)
 	s.After = s.usage()
 	s.Ended, s.Hosts, s.Sessions = true, len(s.sessions.keys), s.sessions.count()
+	s.Held = held(s.dialer)
 	return s.out.Encode(&s.stormReport)
 }
 

@@ -97,6 +97,9 @@ func (c *call) failed() error {
 	return c.err
 }
 
+// held tells whether the gate held back the request until the connection failed: no byte of it left, whatever became of another's early data.
+func (c *call) held() bool { return c.failed() != nil }
+
 // last returns the connection that the call got last, or nil.
 func (c *call) last() *Conn {
 	c.mu.Lock()
@@ -142,7 +145,7 @@ func (c *call) again(resp *http.Response, err error) (again, noEarly bool) {
 	}
 	if c.req.Context().Err() == nil && c.last().wasDead() {
 		// Nobody has seen that a spare was closed. What the gate held back did not leave; what left is Safe, or is not for a second time.
-		return c.failed() != nil || Safe(c.req), c.wasChosen()
+		return c.held() || Safe(c.req), c.wasChosen()
 	}
 	switch err = c.cause(err); {
 	case errors.Is(err, errOtherProtocol):
@@ -150,7 +153,7 @@ func (c *call) again(resp *http.Response, err error) (again, noEarly bool) {
 	case errors.Is(err, tlstfo.ErrOtherProtocol), errors.Is(err, tlstfo.ErrEarlyDataRejected):
 		return true, true // nothing was processed
 	case errors.Is(err, tlstfo.ErrEarlyDataAccepted), errors.Is(err, tlstfo.ErrEarlyDataUncertain):
-		return Safe(c.req), true // it may have been, and more than the method's own word is needed
+		return c.held() || Safe(c.req), true // what left may have been, and more than the method's own word is needed
 	}
 	return false, false
 }

@@ -39,7 +39,8 @@
 //     (RFC 8470, section 5.2). Any other 425 is the caller's.
 //   - A server that chooses another version of HTTP than the ticket says: the request is started over on that.
 //   - A connection that breaks after the server took the early data, or may have, and before the handshake is complete: Safe requests are made once
-//     more, not early. Others fail with tlstfo.ErrEarlyDataAccepted or ErrEarlyDataUncertain.
+//     more, not early. Others fail with tlstfo.ErrEarlyDataAccepted or ErrEarlyDataUncertain. What waited at the gate did not leave, and is started
+//     over whatever it is.
 //   - With tlstfo.Dialer.FailOnReject a request of which a byte left early is not sent again when its connection fails, be it Safe: the error is
 //     ErrEarlyDataRejected, ErrEarlyDataAccepted or ErrEarlyDataUncertain. With StrictIdentity it is not made anew after ErrEarlyDataRejected.
 //   - A connection that was kept from a request that gave up, and that the server closed: Safe requests are started over.

@@ -3,9 +3,14 @@ package tfohttp
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tlstfo/tlstfo"
 	"github.com/tlstfo/tlstfo/handshake"
@@ -81,5 +86,66 @@ func refuseAfterAcceptance(config *tls.Config) {
 			return errors.New("no")
 		}
 		return nil
+	}
+}
+
+// A request that waits at the gate is none of the early data's business: whatever became of that, it did not leave, and is made on another
+// connection, once.
+func TestHeldAtGate(t *testing.T) {
+	for _, fail := range []bool{false, true} {
+		var log journal
+		p := newPeer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { log.note(r) }), protoHTTP2)
+		tr := p.warm(t)
+		config := p.config()
+		accepted, waits := make(chan struct{}), make(chan struct{}, 30)
+		refuseAfterAcceptance(config)
+		verify := config.VerifyConnection
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			err := verify(state)
+			if err != nil {
+				close(accepted)
+				for range 3 {
+					<-waits
+				}
+				time.Sleep(20 * time.Millisecond) // it is at the gate, as a rule; if not, it has nothing to wait for
+			}
+			return err
+		}
+		tr = &Transport{Dialer: tr.Dialer.WithTLSConfig(config), Proxy: noProxy}
+		tr.Dialer.FailOnReject = fail
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			resp, err := tr.RoundTrip(newRequest(t, "GET", p.url+"/carrier", nil))
+			if refused := errors.Is(err, tlstfo.ErrEarlyDataAccepted); refused != fail {
+				t.Errorf("FailOnReject %v: %v, %v", fail, resp, err)
+			}
+			if err == nil {
+				resp.Body.Close()
+			}
+		})
+		<-accepted
+		for _, body := range []io.Reader{strings.NewReader("body"), io.NopCloser(strings.NewReader("body")), nil} { // with GetBody, without, and no body
+			wg.Go(func() {
+				trace := &httptrace.ClientTrace{GetConn: func(string) { waits <- struct{}{} }}
+				req := newRequest(t, "POST", p.url+"/held", body).WithContext(httptrace.WithClientTrace(t.Context(), trace))
+				resp, err := tr.RoundTrip(req)
+				if err != nil {
+					t.Errorf("FailOnReject %v: %v", fail, err)
+					return
+				}
+				resp.Body.Close()
+			})
+		}
+		wg.Wait()
+		tr.CloseIdleConnections()
+		posts := 0
+		for _, entry := range log.read() {
+			if strings.HasPrefix(entry, "POST /held") {
+				posts++
+			}
+		}
+		if posts != 3 {
+			t.Errorf("FailOnReject %v: the server was asked %q", fail, log.read())
+		}
 	}
 }

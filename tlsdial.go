@@ -212,6 +212,11 @@ func (c *Conn) dialEarly(ctx context.Context, early []byte) (*Conn, error) {
 	case <-up:
 		return c, nil
 	case <-c.done:
+		select {
+		case <-up: // and all that came after is told by the Conn, always
+			return c, nil
+		default:
+		}
 	case <-ctx.Done():
 		c.abandon(context.Cause(ctx))
 		<-c.done

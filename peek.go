@@ -20,12 +20,30 @@ func (d *Dialer) NextProto(network, addr string) (proto string, ok bool) {
 	if err != nil || c.sessions == nil {
 		return "", false
 	}
-	s := c.sessions.Take(c.sessionKey)
-	if s == nil || s.expired(d.clock.now()) {
+	s := c.peek()
+	if s == nil {
 		return "", false
 	}
-	c.giveBack(s)
 	return s.hs.ALPN, true
+}
+
+// peek returns the ticket that the next dial would take, and leaves it to that. A cache that cannot show one has it taken and
+// put back, for a moment in which a dial may miss it.
+func (c *Conn) peek() *Session {
+	cache, shows := c.sessions.(sessionPeeker)
+	get := c.sessions.Take
+	if shows {
+		get = cache.Peek
+	}
+	s := get(c.sessionKey)
+	if s == nil || s.expired(c.dialer.clock.now()) {
+		return nil
+	}
+	if !shows {
+		c.trace.ticketTaken(s, &c.dialer.clock)
+		c.giveBack(s)
+	}
+	return s
 }
 
 // DialEarlyAs is DialEarly for bytes of certain protocols: what is *replayable* as HTTP/2, say, is nothing to a server that

@@ -2,6 +2,7 @@ package tlstfo
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/tlstfo/tlstfo/handshake"
@@ -10,6 +11,56 @@ import (
 // speak lets an origin choose among protos.
 func (o *origin) speak(protos ...string) {
 	o.Update(func(c *handshake.ServerConfig) { c.NextProtos = protos })
+}
+
+// TestNextProtoLooks: a look leaves the ticket where it is, and no hook is called. A cache that cannot show one has it back at
+// once, and the hooks are told of both.
+func TestNextProtoLooks(t *testing.T) {
+	o := newOrigin(t)
+	o.speak("two")
+	for _, test := range []struct {
+		name   string
+		cache  SessionCache
+		events []string
+	}{
+		{"memory", &countingSessions{memorySessions: NewSessionCache(0).(*memorySessions)}, nil},
+		{"neither Len nor Peek", struct{ SessionCache }{NewSessionCache(0)}, []string{"taken", "returned"}},
+	} {
+		d := o.dialer()
+		d.TLSConfig.NextProtos = []string{"two"}
+		d.Sessions = test.cache
+		o.prime(t, d)
+		var events []string
+		ctx := WithTrace(t.Context(), &Trace{
+			TicketTaken:    func(TraceTicket) { events = append(events, "taken") },
+			TicketReturned: func(TraceTicket) { events = append(events, "returned") },
+		})
+		c, err := d.newConn(ctx, "tcp", o.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counting, counts := test.cache.(*countingSessions)
+		if counts {
+			counting.taken = 0
+		}
+		if s := c.peek(); s == nil || s.hs.ALPN != "two" || counts && counting.taken > 0 {
+			t.Errorf("%s: %v, %+v", test.name, s, counting)
+		}
+		if !slices.Equal(events, test.events) {
+			t.Errorf("%s: %v, want %v", test.name, events, test.events)
+		}
+	}
+}
+
+// countingSessions counts what is taken.
+type countingSessions struct {
+	*memorySessions
+	taken int
+}
+
+func (c *countingSessions) Take(key string) *Session {
+	c.taken++
+	return c.memorySessions.Take(key)
 }
 
 // A ticket says which protocol comes next, and looking does not use it up. Bytes of that protocol are early, those of another are

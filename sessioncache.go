@@ -16,6 +16,14 @@ const (
 // at once, on the way of a dial: they must neither block for long nor fail it.
 //
 // The keys are opaque and may name hosts. Two dials get the same key only if either may use the other's tickets.
+//
+// Two more methods are used where a cache has them, as those of this package do:
+//
+//	Len(key string) int       // how many tickets are at hand
+//	Peek(key string) *Session // what Take would return, and leaves it there; nil if there is none
+//
+// Without Len, Conn.Close does not know whether there are enough tickets, and waits for those of every connection. Without
+// Peek, Dialer.NextProto takes a ticket and puts it back, so that a dial beside it may miss it.
 type SessionCache interface {
 	// Put adds a ticket. Further ones with the same key do not replace it: a server gives several, each for one use.
 	Put(key string, s *Session)
@@ -28,9 +36,14 @@ type SessionCache interface {
 // A sessionCounter is a SessionCache that can say how many tickets it has at hand for a key.
 type sessionCounter interface{ Len(key string) int }
 
+// A sessionPeeker is a SessionCache that can show the next ticket.
+type sessionPeeker interface{ Peek(key string) *Session }
+
 var (
 	_ sessionCounter = (*memorySessions)(nil)
 	_ sessionCounter = (*FileSessions)(nil)
+	_ sessionPeeker  = (*memorySessions)(nil)
+	_ sessionPeeker  = (*FileSessions)(nil)
 )
 
 // NewSessionCache returns a SessionCache in memory. It keeps the tickets of the given number of keys, 256 if that is not positive,
@@ -89,6 +102,17 @@ func (m *memorySessions) Take(key string) *Session {
 		m.drop(m.keys[key])
 	}
 	return s
+}
+
+// Peek returns the ticket that Take would return, and leaves it there.
+func (m *memorySessions) Peek(key string) *Session {
+	now := m.clock.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if h := m.fresh(key, now); h != nil {
+		return h.sessions[0]
+	}
+	return nil
 }
 
 // Len is the number of tickets at hand for key.

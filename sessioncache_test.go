@@ -33,6 +33,9 @@ func TestMemorySessionsSingleUse(t *testing.T) {
 		t.Fatalf("Len %d %d %d, want 3 1 0", m.Len("a"), m.Len("b"), m.Len("c"))
 	}
 	for _, want := range []string{"3", "2", "1", ""} {
+		if got := ticketOf(m.Peek("a")); got != want {
+			t.Errorf("Peek gave %q, want %q", got, want)
+		}
 		if got := ticketOf(m.Take("a")); got != want {
 			t.Errorf("Take gave %q, want %q", got, want)
 		}

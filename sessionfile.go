@@ -33,7 +33,7 @@ var (
 // A SessionFileError tells what could not be done with the sessions in a folder. It wraps the cause: ErrSessionFolder and its
 // kinds, ErrSessionCorrupt, or an error of the file system.
 type SessionFileError struct {
-	Op   string // "open", "put" or "take"
+	Op   string // "open", "put", "take" or "peek"
 	Path string // the folder, or a file in it
 	Err  error
 }
@@ -190,21 +190,27 @@ func (f *FileSessions) makeRoom(added sessionName, files []sessionName) {
 
 // Take removes the newest ticket of key from the folder and returns it. Of all the processes that reach for a file, the one that
 // unlinks it has it.
-func (f *FileSessions) Take(key string) *Session {
+func (f *FileSessions) Take(key string) *Session { return f.newest("take", key, f.claim) }
+
+// Peek returns the newest ticket of key and leaves it in the folder. It is not to be used: Take may give it to somebody else.
+func (f *FileSessions) Peek(key string) *Session { return f.newest("peek", key, f.read) }
+
+// newest returns the newest ticket of key that get gets.
+func (f *FileSessions) newest(op, key string, get func(sessionName) (*Session, error)) *Session {
 	files, err := f.ofKey(key)
 	if err != nil {
-		f.report("take", "", err)
+		f.report(op, "", err)
 		return nil
 	}
 	newestFirst(files)
 	now := f.clock.now()
 	for _, n := range files {
-		s, err := f.claim(n)
+		s, err := get(n)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // another process took it
 		}
 		if err != nil {
-			f.report("take", n.String(), err)
+			f.report(op, n.String(), err)
 			continue
 		}
 		if !s.expired(now) {
@@ -212,6 +218,15 @@ func (f *FileSessions) Take(key string) *Session {
 		}
 	}
 	return nil
+}
+
+// read reads a ticket.
+func (f *FileSessions) read(n sessionName) (*Session, error) {
+	sealed, err := readRegular(f.root, n.String(), maxSealedSize)
+	if err != nil {
+		return nil, err
+	}
+	return f.seal.open(n, sealed)
 }
 
 // claim reads a ticket and then removes its file; only who removes it may use it. A file that is damaged is removed as well.

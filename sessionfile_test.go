@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +97,13 @@ func TestFileSessionsSingleUse(t *testing.T) {
 	}
 	for i, want := range []string{"3", "2", "1", ""} {
 		store := []*FileSessions{f, again}[i%2]
+		before := ticketFiles(t, f)
+		if got := ticketOf(store.Peek("a")); got != want {
+			t.Errorf("Peek gave %q, want %q", got, want)
+		}
+		if after := ticketFiles(t, f); !slices.Equal(before, after) {
+			t.Errorf("after Peek there is %q, before there was %q", after, before)
+		}
 		if got := ticketOf(store.Take("a")); got != want {
 			t.Errorf("Take gave %q, want %q", got, want)
 		}
@@ -213,6 +221,10 @@ func TestFileSessionsDamage(t *testing.T) {
 			newer := ticketFiles(t, f)[0]
 			f.Put("a", testSession(t, "older", at(-time.Second)))
 			spoil(filepath.Join(f.root.Name(), newer))
+			if got := ticketOf(f.Peek("a")); got != "older" {
+				t.Errorf("Peek gave %q, want the one that is whole", got)
+			}
+			errs.want(t, ErrSessionCorrupt)
 			if got := ticketOf(f.Take("a")); got != "older" {
 				t.Errorf("Take gave %q, want the one that is whole", got)
 			}
@@ -324,6 +336,10 @@ func TestFileSessionsClosed(t *testing.T) {
 	errs.want(t, fs.ErrClosed)
 	if f.Take("a") != nil || f.Len("a") != 0 {
 		t.Error("a closed store has tickets")
+	}
+	errs.want(t, fs.ErrClosed)
+	if f.Peek("a") != nil {
+		t.Error("a closed store shows a ticket")
 	}
 	errs.want(t, fs.ErrClosed)
 

@@ -44,8 +44,17 @@ func (b *body) rewind() bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed, b.barred = false, nil
 	return !b.gone
+}
+
+// reopen makes a body of which nothing was read ready for another connection. net/http looks for one on its own where HTTP/2 has not begun
+// with a request, and has closed the body then.
+func (b *body) reopen() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held && !b.gone {
+		b.closed, b.barred = false, nil
+	}
 }
 
 // bar keeps the body from a try whose connection failed: net/http would read it to find that out.

@@ -66,6 +66,7 @@ func (c *call) gotConn(info httptrace.GotConnInfo) {
 	c.mu.Lock()
 	c.conn, c.err = conn, nil // what failed before is over: net/http found another connection
 	c.mu.Unlock()
+	c.body.reopen()
 	if err := conn.admit(c); err != nil {
 		c.mu.Lock()
 		c.err = err

@@ -15,30 +15,58 @@ import (
 var decompressors = map[uint16]func(io.Reader) (io.Reader, error){
 	1: func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) },
 	2: newBrotli,
-	3: func(r io.Reader) (io.Reader, error) {
-		// No goroutine, and no more memory than a certificate is worth.
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, err
-		}
-		return d, nil
-	},
+	3: newZstd,
 }
 
-// maxWindow is the most that compressed data may want to look back, in bytes, since the decompressor sets that aside for a
-// server that is not authenticated yet. It is what encoders of brotli use if they are not told otherwise.
-const maxWindow = 4 << 20
+// maxExpanded is the most that a certificate expands to, in bytes. A server that is not authenticated yet makes us hold little
+// more, since no decompressor sets aside more than that for looking back, whatever window the server wants: encoders
+// write the largest that they know into data of any length.
+const maxExpanded = 1 << maxExpandedBits
 
-// newBrotli refuses a stream with a window above the limit. Its first byte says how large it is (RFC 7932, section 9.1).
+const maxExpandedBits = 20
+
+var errTooLong = errors.New("utlshello: a certificate expands to more than 1 MiB")
+
+// newBrotli has a decoder believe that the window is no larger than what it may expand to. In data that is shorter, no distance
+// is beyond either window, so that it means the same (RFC 7932, sections 4 and 9.1).
 func newBrotli(r io.Reader) (io.Reader, error) {
 	var first [1]byte
 	if _, err := io.ReadFull(r, first[:]); err != nil {
 		return nil, err
 	}
-	if first[0]&1 == 1 && first[0]>>1&7 > maxBrotliBits-17 {
-		return nil, errors.New("utlshello: the brotli stream has too large a window")
+	// Section 9.1: a set bit and three more, which are not all zero, are a window of 17 bits and their number.
+	if bits := 17 + first[0]>>1&7; first[0]&1 == 1 && bits > maxExpandedBits {
+		first[0] = first[0]&0xf0 | (maxExpandedBits-17)<<1 | 1
 	}
-	return brotli.NewReader(io.MultiReader(bytes.NewReader(first[:]), r)), nil
+	in := brotli.NewReader(io.MultiReader(bytes.NewReader(first[:]), r))
+	return &limited{in, maxExpanded - 16}, nil // section 9.1: a window has 16 bytes less than its size
 }
 
-const maxBrotliBits = 22 // maxWindow
+// newZstd expands at once, into a slice that does not grow: then no window is set aside.
+func newZstd(r io.Reader) (io.Reader, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	out, err := d.DecodeAll(data, make([]byte, 0, maxExpanded))
+	return bytes.NewReader(out), err
+}
+
+// limited reads no more than left bytes, and says so if there are more.
+type limited struct {
+	r    io.Reader
+	left int
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if l.left -= n; l.left < 0 {
+		return 0, errTooLong
+	}
+	return n, err
+}

@@ -2,18 +2,13 @@ package utlshello
 
 import (
 	"bytes"
-	"compress/zlib"
 	"crypto/tls"
 	"fmt"
-	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/zstd"
 	utls "github.com/refraction-networking/utls"
 
 	"github.com/tlstfo/tlstfo/handshake"
@@ -218,75 +213,4 @@ func capture(spec *utls.ClientHelloSpec, raw []byte) (err error) {
 		}
 	}()
 	return spec.FromRaw(append([]byte{22, 3, 1, byte(len(raw) >> 8), byte(len(raw))}, raw...), true)
-}
-
-// Each decompressor gives back what was compressed.
-func TestDecompressors(t *testing.T) {
-	data := bytes.Repeat([]byte("certificate"), 500)
-	for id, compress := range map[uint16]func(io.Writer) io.WriteCloser{
-		1: func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
-		2: func(w io.Writer) io.WriteCloser { return brotli.NewWriterLevel(w, 11) },
-		3: func(w io.Writer) io.WriteCloser { z, _ := zstd.NewWriter(w); return z },
-	} {
-		var out bytes.Buffer
-		w := compress(&out)
-		w.Write(data)
-		w.Close()
-		r, err := decompressors[id](&out)
-		if err != nil {
-			t.Fatal(id, err)
-		}
-		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) {
-			t.Errorf("%d: %d bytes, %v", id, len(got), err)
-		}
-	}
-}
-
-// What expands without end, or wants a large window, takes little memory as far as it is read.
-func TestBombs(t *testing.T) {
-	zeros := make([]byte, 20<<20)
-	bombs := make(map[string][]byte)
-	var out bytes.Buffer
-	w := brotli.NewWriterOptions(&out, brotli.WriterOptions{Quality: 2, LGWin: 22})
-	w.Write(zeros)
-	w.Close()
-	bombs["brotli 2"] = bytes.Clone(out.Bytes())
-	out.Reset()
-	z, _ := zstd.NewWriter(&out, zstd.WithWindowSize(maxWindow))
-	z.Write(zeros)
-	z.Close()
-	bombs["zstd 3"] = bytes.Clone(out.Bytes())
-	for name, bomb := range bombs {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		r, err := decompressors[uint16(name[len(name)-1]-'0')](bytes.NewReader(bomb))
-		if err == nil {
-			_, err = io.ReadFull(r, make([]byte, 64<<10))
-		}
-		runtime.ReadMemStats(&after)
-		used := after.TotalAlloc - before.TotalAlloc
-		t.Logf("%s: %d bytes in, %d allocated", name, len(bomb), used)
-		if err != nil || used > 6<<20 {
-			t.Errorf("%s: %d bytes allocated, %v", name, used, err)
-		}
-	}
-	out.Reset()
-	w = brotli.NewWriterOptions(&out, brotli.WriterOptions{Quality: 2, LGWin: 24})
-	w.Write(zeros)
-	w.Close()
-	if _, err := decompressors[2](&out); err == nil {
-		t.Error("brotli: a window of 16 MiB is taken")
-	}
-	out.Reset()
-	z, _ = zstd.NewWriter(&out, zstd.WithWindowSize(2*maxWindow))
-	z.Write(zeros)
-	z.Close()
-	if r, err := decompressors[3](&out); err == nil {
-		if _, err = r.Read(make([]byte, 1)); err == nil {
-			t.Error("zstd: a window of 8 MiB is taken")
-		}
-	}
-	if _, err := decompressors[2](bytes.NewReader(nil)); err == nil {
-		t.Error("brotli: nothing at all is taken")
-	}
 }

@@ -28,7 +28,7 @@ type Server struct {
 	group      tls.CurveID
 	proto      string // by ALPN
 
-	session *ticketSession // what is resumed, or nil
+	session *ServerSession // what is resumed, or nil
 	index   int            // of its identity in the hello
 	status  EarlyStatus
 	reason  EarlyReason

@@ -53,8 +53,18 @@ type ServerConfig struct {
 	// to Next.
 	Time func() time.Time
 
-	// TicketKeys seal the tickets. nil: sessions are neither given nor resumed.
+	// TicketKeys seal the tickets. nil: sessions are neither given nor resumed,
+	// unless WrapSession and UnwrapSession do it.
 	TicketKeys *TicketKeys
+	// WrapSession makes a ticket of a session, by keys or with a memory of its
+	// own, from the session's Bytes; it must not keep the session itself. With no
+	// ticket and no error there is none. Anybody can read what it returns.
+	WrapSession func(tls.ConnectionState, *ServerSession) ([]byte, error)
+	// UnwrapSession returns the session that ParseServerSession makes of what
+	// WrapSession had; without an error it may be nil, if the ticket is not a good
+	// one, and then there is a full handshake. Any client can send any ticket. It may
+	// be asked several times in a handshake.
+	UnwrapSession func(ticket []byte, state tls.ConnectionState) (*ServerSession, error)
 	// NumTickets is how many tickets a full handshake gives: 0 means 2, less
 	// than 0 none. A resumed one gives one.
 	NumTickets int
@@ -133,10 +143,7 @@ func (c *ServerConfig) check() error {
 	if err := checkCompressors(c.CertificateCompressors); err != nil {
 		return err
 	}
-	if c.MaxEarlyData > 0 && (c.AntiReplay == nil || c.TicketKeys == nil) {
-		return errors.New("tls: ServerConfig.MaxEarlyData needs AntiReplay and TicketKeys")
-	}
-	return nil
+	return c.checkSessions()
 }
 
 func (c *ServerConfig) groups() []tls.CurveID {
@@ -174,7 +181,7 @@ func (c *ServerConfig) signatureAlgorithms() []tls.SignatureScheme {
 
 func (c *ServerConfig) tickets(resumed bool) int {
 	switch {
-	case c.TicketKeys == nil || c.NumTickets < 0:
+	case !c.resumes() || c.NumTickets < 0:
 		return 0
 	case resumed:
 		return 1

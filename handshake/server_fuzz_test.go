@@ -133,7 +133,7 @@ func FuzzTicket(f *testing.F) {
 	cfg, client, _ := serverSetup(f)
 	session, _ := fuzzSession(f, cfg, client)
 	f.Add(session.Ticket)
-	plain, err := (&ticketSession{suite: tls.TLS_AES_128_GCM_SHA256, secret: make([]byte, 32), peer: [][]byte{{1}}}).marshal()
+	plain, err := (&ServerSession{CipherSuite: tls.TLS_AES_128_GCM_SHA256, secret: make([]byte, 32), peer: [][]byte{{1}}}).Bytes()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -142,11 +142,11 @@ func FuzzTicket(f *testing.F) {
 		if got, _ := cfg.TicketKeys.open(data); got != nil && !bytes.Equal(data, session.Ticket) {
 			t.Fatal("a ticket was forged")
 		}
-		parsed := parseTicketSession(data)
-		if parsed == nil {
+		parsed, err := ParseServerSession(data)
+		if err != nil {
 			return
 		}
-		again, err := parsed.marshal()
+		again, err := parsed.Bytes()
 		if err != nil || !bytes.Equal(again, data) {
 			t.Errorf("%x became %x (%v)", data, again, err)
 		}

@@ -15,11 +15,14 @@ func (s *Server) selectPSK(now time.Time) Fault {
 	s.session, s.peer, s.chains, s.peerDER = nil, nil, nil, nil
 	s.earlySecret.clear() // of the first hello
 	s.earlySecret = newEarlySecret(s.suite, nil)
-	if s.cfg.TicketKeys == nil || !bytes.Contains(s.hello.pskModes, []byte{pskModeDHE}) {
+	if !s.cfg.resumes() || !bytes.Contains(s.hello.pskModes, []byte{pskModeDHE}) {
 		return 0 // section 4.2.9
 	}
 	for i, identity := range s.hello.identities[:min(maxIdentities, len(s.hello.identities))] {
-		session, _ := s.cfg.TicketKeys.open(identity.ticket)
+		session, fault := s.unwrap(identity.ticket)
+		if fault != 0 {
+			return fault
+		}
 		if session == nil || !s.resumable(session, now) {
 			continue
 		}
@@ -43,11 +46,11 @@ func (s *Server) selectPSK(now time.Time) Fault {
 }
 
 // resumable tells whether this hello may resume a session.
-func (s *Server) resumable(t *ticketSession, now time.Time) bool {
+func (s *Server) resumable(t *ServerSession, now time.Time) bool {
 	// A time far ahead is one of a clock that was wrong: nothing is known then.
 	age := now.Sub(t.authenticatedAt).Abs()
 	switch {
-	case t.suite != s.suite.id:
+	case t.CipherSuite != s.suite.id:
 		// Section 4.2.11 asks for the same hash only, but then early data
 		// would be under another suite than the session's.
 		return false

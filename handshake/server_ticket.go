@@ -36,7 +36,6 @@ const (
 	ticketNameLen  = 16
 	ticketNonceLen = 12
 	ticketOverhead = ticketNameLen + ticketNonceLen + 16
-	ticketFormat   = 1
 )
 
 // Set replaces all keys, for servers that share theirs or keep them over a
@@ -82,14 +81,14 @@ func newTicketKey(secret *[32]byte) (k ticketKey) {
 }
 
 // seal seals a session into a ticket; nil if there is no key.
-func (t *TicketKeys) seal(session *ticketSession, rand io.Reader) ([]byte, error) {
+func (t *TicketKeys) seal(session *ServerSession, rand io.Reader) ([]byte, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if len(t.keys) == 0 || t.keys[0].aead == nil {
 		return nil, nil
 	}
 	key := &t.keys[0]
-	plain, err := session.marshal()
+	plain, err := session.Bytes()
 	if err != nil || len(plain)+ticketOverhead > maxTicketLen {
 		return nil, err // a client certificate that is too large for a ticket
 	}
@@ -102,7 +101,7 @@ func (t *TicketKeys) seal(session *ticketSession, rand io.Reader) ([]byte, error
 }
 
 // open opens a ticket; nil if it is not one of ours. since is that of its key.
-func (t *TicketKeys) open(ticket []byte) (session *ticketSession, since time.Time) {
+func (t *TicketKeys) open(ticket []byte) (session *ServerSession, since time.Time) {
 	if len(ticket) < ticketOverhead {
 		return nil, since
 	}
@@ -114,73 +113,13 @@ func (t *TicketKeys) open(ticket []byte) (session *ticketSession, since time.Tim
 			continue
 		}
 		if plain, err := key.aead.Open(nil, nonce, sealed, name); err == nil {
-			return parseTicketSession(plain), key.since
+			if session, err = ParseServerSession(plain); err != nil {
+				return nil, since // what another version sealed
+			}
+			return session, key.since
 		}
 	}
 	return nil, since
-}
-
-// ticketSession is what a server must know to resume: the content of a ticket.
-type ticketSession struct {
-	suite           uint16
-	secret          []byte // the resumption PSK
-	ageAdd          uint32
-	maxEarlyData    uint32
-	issuedAt        time.Time // to the millisecond
-	authenticatedAt time.Time // of the full handshake that the lineage began with
-	group           tls.CurveID
-	alpn            string
-	serverName      string
-	peer            [][]byte // the client's certificate chain, in DER
-}
-
-func (s *ticketSession) marshal() ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddUint8(ticketFormat)
-	b.AddUint16(s.suite)
-	addBytes8(&b, s.secret)
-	b.AddUint32(s.ageAdd)
-	b.AddUint32(s.maxEarlyData)
-	addTime(&b, s.issuedAt)
-	addTime(&b, s.authenticatedAt)
-	b.AddUint16(uint16(s.group))
-	addBytes8(&b, []byte(s.alpn))
-	addBytes16(&b, []byte(s.serverName))
-	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
-		for _, der := range s.peer {
-			addBytes24(b, der)
-		}
-	})
-	return b.Bytes()
-}
-
-// parseTicketSession returns nil for what another version sealed.
-func parseTicketSession(plain []byte) *ticketSession {
-	in := cryptobyte.String(plain)
-	s := new(ticketSession)
-	var format uint8
-	var group uint16
-	var alpn, name, peer cryptobyte.String
-	if !in.ReadUint8(&format) || format != ticketFormat ||
-		!in.ReadUint16(&s.suite) || !readBytes8(&in, &s.secret) ||
-		!in.ReadUint32(&s.ageAdd) || !in.ReadUint32(&s.maxEarlyData) ||
-		!readTime(&in, &s.issuedAt) || !readTime(&in, &s.authenticatedAt) || !in.ReadUint16(&group) ||
-		!in.ReadUint8LengthPrefixed(&alpn) || !in.ReadUint16LengthPrefixed(&name) ||
-		!in.ReadUint24LengthPrefixed(&peer) || !in.Empty() {
-		return nil
-	}
-	if suite := suiteByID(s.suite); suite == nil || len(s.secret) != suite.hashLen {
-		return nil
-	}
-	s.group, s.alpn, s.serverName = tls.CurveID(group), string(alpn), string(name)
-	for !peer.Empty() {
-		var der []byte
-		if !readBytes24(&peer, &der) || len(der) == 0 {
-			return nil
-		}
-		s.peer = append(s.peer, der)
-	}
-	return s
 }
 
 // greaseValue is one of the 16 numbers that nothing has, and that a client must
@@ -196,8 +135,8 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 	}
 	resumption := s.master.resumption(transcript)
 	defer clear(resumption)
-	session := &ticketSession{
-		suite: s.suite.id, group: s.group, alpn: s.proto, serverName: s.hello.serverName, peer: s.peerDER,
+	session := &ServerSession{
+		Version: tls.VersionTLS13, CipherSuite: s.suite.id, group: s.group, alpn: s.proto, serverName: s.hello.serverName, peer: s.peerDER,
 		maxEarlyData: s.cfg.MaxEarlyData, issuedAt: now.Truncate(time.Millisecond), authenticatedAt: now,
 	}
 	if s.session != nil {
@@ -217,12 +156,12 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 		nonce := []byte{byte(i)}
 		session.secret = s.suite.resumptionPSK(resumption, nonce)
 		session.ageAdd = binary.BigEndian.Uint32(random[:4])
-		ticket, err := s.cfg.TicketKeys.seal(session, s.cfg.random())
+		ticket, err := s.wrap(session)
 		clear(session.secret)
 		if err != nil {
 			return err
 		}
-		if ticket == nil {
+		if len(ticket) == 0 {
 			break
 		}
 		msg, err := buildMessage(typeNewSessionTicket, func(b *cryptobyte.Builder) {

@@ -95,15 +95,16 @@ func greaseOf(t *testing.T, msg []byte) uint16 {
 func TestServerForeignTickets(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*ticketSession)
+		change func(*ServerSession)
 		format byte
 		resume bool
 	}{
-		{"our own", func(*ticketSession) {}, ticketFormat, true},
-		{"a suite of TLS 1.2", func(s *ticketSession) { s.suite = tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 }, ticketFormat, false},
-		{"a suite with another hash", func(s *ticketSession) { s.suite = tls.TLS_AES_256_GCM_SHA384 }, ticketFormat, false},
-		{"a secret of another length", func(s *ticketSession) { s.secret = append(s.secret, 0) }, ticketFormat, false},
-		{"another version", func(*ticketSession) {}, ticketFormat + 1, false},
+		{"our own", func(*ServerSession) {}, serverSessionFormat, true},
+		{"a suite of TLS 1.2", func(s *ServerSession) { s.CipherSuite = tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 }, serverSessionFormat, false},
+		{"a suite with another hash", func(s *ServerSession) { s.CipherSuite = tls.TLS_AES_256_GCM_SHA384 }, serverSessionFormat, false},
+		{"TLS 1.2", func(s *ServerSession) { s.Version = tls.VersionTLS12 }, serverSessionFormat, false},
+		{"a secret of another length", func(s *ServerSession) { s.secret = append(s.secret, 0) }, serverSessionFormat, false},
+		{"another format", func(*ServerSession) {}, serverSessionFormat + 1, false},
 	} {
 		cfg, client, _ := serverSetup(t)
 		cfg.CipherSuites = []uint16{tls.TLS_AES_128_GCM_SHA256}
@@ -119,9 +120,9 @@ func TestServerForeignTickets(t *testing.T) {
 }
 
 // sealAs seals a session in a format that may be another than ours.
-func sealAs(t *testing.T, keys *TicketKeys, session *ticketSession, format byte) []byte {
+func sealAs(t *testing.T, keys *TicketKeys, session *ServerSession, format byte) []byte {
 	t.Helper()
-	plain, err := session.marshal()
+	plain, err := session.Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}

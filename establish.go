@@ -10,7 +10,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/tlstfo/tlstfo/handshake"
 	"github.com/tlstfo/tlstfo/tfo"
@@ -180,7 +179,7 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 
 // brokeOff tells whether the transport ended: an EOF or a reset.
 func brokeOff(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isReset(err)
 }
 
 func isTimeout(err error) bool {

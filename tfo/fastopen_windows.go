@@ -38,7 +38,7 @@ type connectExSocket struct {
 	file   *os.File // owns handle, once it is to be adopted
 
 	// While the connect is under way the system writes into op and reads the data, so both are pinned.
-	op     *windows.Overlapped
+	op     *windows.Overlapped // nil: none is
 	sent   uint32
 	pinner runtime.Pinner
 }
@@ -137,7 +137,7 @@ func refusedHere(err error) bool {
 func (s *connectExSocket) wait(ctx context.Context) (int, error) {
 	cancelled := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		windows.CancelIoEx(s.handle, s.op)
+		windows.CancelIoEx(s.handle, s.op) // which is released only when this has returned
 		close(cancelled)
 	})
 	var n, flags uint32
@@ -156,10 +156,19 @@ func (s *connectExSocket) wait(ctx context.Context) (int, error) {
 	return int(n), os.NewSyscallError("setsockopt", err)
 }
 
-// release gives back what the connect held.
+// release gives back what the connect held, once it is over.
 func (s *connectExSocket) release() {
 	s.pinner.Unpin()
 	windows.CloseHandle(s.op.HEvent)
+	s.op = nil
+}
+
+// cancel ends a connect that nobody waited for.
+func (s *connectExSocket) cancel() {
+	var n, flags uint32
+	windows.CancelIoEx(s.handle, s.op)
+	windows.WSAGetOverlappedResult(s.handle, s.op, &n, true, &flags)
+	s.release()
 }
 
 // failFast has a loopback connect to a closed port fail at once instead of after two seconds, as net does (TCP_INITIAL_RTO_PARAMETERS).
@@ -207,6 +216,9 @@ func (s *connectExSocket) adopt() (net.Conn, error) {
 
 // close ends the file before anybody can use the adopted connection, which is important: it cancels what is under way on the socket they share.
 func (s *connectExSocket) close(abort bool) {
+	if s.op != nil {
+		s.cancel()
+	}
 	if abort {
 		windows.SetsockoptLinger(s.handle, windows.SOL_SOCKET, windows.SO_LINGER, &windows.Linger{Onoff: 1})
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -69,5 +70,18 @@ func TestConnectExFails(t *testing.T) {
 	a = ownAttempt("192.0.2.1:443", net.Dialer{}, "hello") // TEST-NET-1 (RFC 5737): no answer, or no route
 	if _, err := a.connectOwn(ctx, openWithout); err == nil {
 		t.Error("connected")
+	}
+}
+
+// A connect that nobody waited for holds nothing once its socket is closed: a pinner that still held something would end the process when it is collected.
+func TestConnectExUnderWay(t *testing.T) {
+	s, err := newConnectExSocket("tcp4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.start(netip.MustParseAddrPort("192.0.2.1:443"), []byte("hello")) // TEST-NET-1 (RFC 5737): no answer, or no route
+	s.close(true)
+	if s.op != nil {
+		t.Errorf("still held, after %v", err)
 	}
 }

@@ -32,7 +32,8 @@ type ownSocket interface {
 	// adopt makes a connection of package net of the socket. The socket is to be closed all the same.
 	adopt() (net.Conn, error)
 
-	// close closes the socket, once. With abort nothing that it still holds is sent.
+	// close closes the socket, once. With abort nothing that it still holds is sent. A connect that start began may be under way: a hook that is called
+	// before wait may have ended the goroutine.
 	close(abort bool)
 }
 

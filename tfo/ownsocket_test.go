@@ -263,21 +263,31 @@ func TestOwnSocketContext(t *testing.T) {
 	})
 }
 
-// A callback that ends its goroutine leaves no socket behind.
+// A callback that ends its goroutine leaves no socket behind, also where a connect is under way.
 func TestOwnSocketGoexit(t *testing.T) {
-	a, s := ownAttempt("127.0.0.1:1", net.Dialer{}, ""), new(fakeSocket)
-	a.dial.first = func(context.Context, *Attempt) (Flight, error) {
-		runtime.Goexit()
-		return Flight{}, nil
-	}
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		a.connectTo(t.Context(), s, ReasonNone)
-	}()
-	<-over
-	if !slices.Equal(s.steps, []string{"abort", "close"}) {
-		t.Errorf("%q", s.steps)
+	for steps, edit := range map[string]func(d *dialing){
+		"abort close": func(d *dialing) {
+			d.first = func(context.Context, *Attempt) (Flight, error) {
+				runtime.Goexit()
+				return Flight{}, nil
+			}
+		},
+		"start abort close": func(d *dialing) {
+			d.trace = newTracer(context.Background(), &Trace{SynSent: func(SynSent) { runtime.Goexit() }})
+		},
+	} {
+		a, s := ownAttempt("127.0.0.1:1", net.Dialer{}, "hello"), new(fakeSocket)
+		edit(a.dial)
+		a.trace = a.dial.trace
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			a.connectTo(t.Context(), s, ReasonNone)
+		}()
+		<-over
+		if got := strings.Join(s.steps, " "); got != steps {
+			t.Errorf("%q, want %q", got, steps)
+		}
 	}
 }
 

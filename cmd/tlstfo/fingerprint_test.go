@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -28,5 +29,20 @@ func TestGetFingerprint(t *testing.T) {
 	}
 	if r := runCommand(t, s.args("-fingerprint", "netscape", "https://server.test/")...); r.code != exitUsage || !strings.Contains(r.err, "chrome-120") {
 		t.Errorf("code %d, %q", r.code, r.err)
+	}
+}
+
+// A folder of sessions may serve several fingerprints: each resumes its own only, and a randomized one, which every run draws
+// anew, those of its run.
+func TestGetFingerprintSessions(t *testing.T) {
+	s := newEarlyServer(t, nil)
+	dir := filepath.Join(t.TempDir(), "sessions")
+	for _, step := range []struct {
+		fingerprint string
+		resumed     bool
+	}{{"firefox", false}, {"firefox", true}, {"chrome", false}, {"", false}, {"chrome", true}, {"", true}, {"randomized", false}, {"randomized", false}} {
+		if r := s.get(t, dir, "-fingerprint", step.fingerprint); r.Resumed != step.resumed || r.Early.Accepted != step.resumed {
+			t.Errorf("%q: resumed %v, early data %+v", step.fingerprint, r.Resumed, r.Early)
+		}
 	}
 }

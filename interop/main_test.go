@@ -85,6 +85,7 @@ func disturbed(t *testing.T, a *answer, packets netlab.Packets) {
 	if !strings.Contains(t.Name(), "/"+attempt) || t.Failed() {
 		return
 	}
+	notEager(t, packets)
 	switch why := a.FastReason; {
 	case a.Hedged:
 		t.Skipf("disturbed: a hedge\n%v", packets)
@@ -99,5 +100,19 @@ func disturbed(t *testing.T, a *answer, packets netlab.Packets) {
 				t.Skipf("disturbed: SYN-ACK after %v\n%v", p.Delivered-syn.Sent, packets)
 			}
 		}
+	}
+}
+
+// notEager fails the test if another attempt joined although nothing was late yet: that is no disturbance, but a fault.
+func notEager(t *testing.T, packets netlab.Packets) {
+	t.Helper()
+	conns := packets.Conns()
+	if len(conns) < 2 {
+		return
+	}
+	first, _ := conns[0].SYN()
+	second, _ := conns[1].SYN()
+	if second.Sent-first.Sent < rtt {
+		t.Errorf("another attempt joined after %v, before there could be an answer:\n%v", second.Sent-first.Sent, packets)
 	}
 }

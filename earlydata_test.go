@@ -1,167 +1,16 @@
 package tlstfo
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 
 	"github.com/tlstfo/tlstfo/handshake"
 	"github.com/tlstfo/tlstfo/internal/testpeer"
 )
-
-// a way is one of the ways to send a first message. The message has arrived,
-// or is bound to, when send returns.
-type way struct {
-	name  string
-	early bool // it may be early
-	send  func(ctx context.Context, d *Dialer, addr, message string) (*Conn, error)
-}
-
-var ways = []way{
-	{"Dial", false, func(ctx context.Context, d *Dialer, addr, message string) (*Conn, error) {
-		conn, err := d.DialContext(ctx, "tcp", addr)
-		if err != nil {
-			return nil, err
-		}
-		_, err = io.WriteString(conn, message)
-		return conn.(*Conn), err
-	}},
-	{"DialEarly", true, func(ctx context.Context, d *Dialer, addr, message string) (*Conn, error) {
-		return d.DialEarly(ctx, "tcp", addr, []byte(message))
-	}},
-	{"DialDeferred", true, func(ctx context.Context, d *Dialer, addr, message string) (*Conn, error) {
-		conn, err := d.DialDeferred(ctx, "tcp", addr)
-		if err == nil {
-			_, err = io.WriteString(conn, message)
-		}
-		return conn, err
-	}},
-	{"Client", true, func(ctx context.Context, d *Dialer, addr, message string) (*Conn, error) {
-		raw, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-		if err != nil {
-			return nil, err
-		}
-		conn := d.Client(raw, addr)
-		_, err = io.WriteString(conn, message)
-		return conn, err
-	}},
-}
-
-// all calls everything replayable.
-func all(first []byte) int { return len(first) }
-
-// finish reads the echo of the message and closes.
-func finish(t *testing.T, c *Conn, message string) {
-	t.Helper()
-	got := make([]byte, len(message))
-	if n, err := io.ReadFull(c, got); err != nil || string(got) != message {
-		t.Fatalf("echo: %q, %v", got[:n], err)
-	}
-	if err := c.Close(); err != nil {
-		t.Errorf("Close: %v", err)
-	}
-}
-
-// TestMatrix: in every kind of handshake, by every way, the application gets
-// each byte once and in order, and early only what may be.
-func TestMatrix(t *testing.T) {
-	clientCert := func(c *handshake.ServerConfig) { c.ClientAuth = tls.RequestClientCert }
-	for _, k := range []struct {
-		name   string
-		primed bool
-		knobs  testpeer.Knobs
-		update func(*handshake.ServerConfig)
-		change func(*origin)
-		early  bool
-		reason EarlyReason
-	}{
-		{name: "full", reason: EarlyNoSession},
-		{name: "full with client certificate", update: clientCert, reason: EarlyNoSession},
-		{name: "retry", knobs: testpeer.Knobs{ForceRetry: true}, reason: EarlyNoSession},
-		{name: "resumed without early data", primed: true, update: func(c *handshake.ServerConfig) { c.MaxEarlyData = 0 },
-			reason: EarlyUnsupportedSession},
-		{name: "early data accepted", primed: true, early: true, reason: EarlyAccepted},
-		{name: "early data accepted with client certificate", primed: true, update: clientCert, early: true, reason: EarlyAccepted},
-		{name: "early data refused", primed: true, knobs: testpeer.Knobs{RefuseEarlyData: true}, reason: EarlyPeerDeclined},
-		{name: "session refused", primed: true, knobs: testpeer.Knobs{RefusePSK: true}, reason: EarlyNotResumed},
-		{name: "ticket keys lost", primed: true, change: func(o *origin) { o.RotateTicketKeys(0) }, reason: EarlyNotResumed},
-		{name: "retry after early data", primed: true, knobs: testpeer.Knobs{ForceRetry: true}, reason: EarlyHelloRetryRequest},
-		{name: "retry after early data, session refused", primed: true,
-			knobs: testpeer.Knobs{ForceRetry: true, RefusePSK: true}, reason: EarlyHelloRetryRequest},
-	} {
-		for _, w := range ways {
-			for name, segments := range segmentations {
-				t.Run(k.name+"/"+w.name+"/"+name, func(t *testing.T) {
-					t.Parallel()
-					o := newOrigin(t)
-					d := o.dialer()
-					d.Early = all
-					d.TLSConfig.Certificates = []tls.Certificate{o.cert}
-					if k.update != nil {
-						o.Update(k.update)
-					}
-					if k.primed {
-						prime(t, o, d, w)
-					}
-					o.Set(k.knobs)
-					o.segments.Store(&segments)
-					if k.change != nil {
-						k.change(o)
-					}
-					wantEarly, wantReason := k.early && w.early, k.reason
-					if !w.early {
-						wantReason = EarlyNotAsked
-					}
-					checkExchange(t, o, d, w, wantEarly, wantReason)
-				})
-			}
-		}
-	}
-}
-
-// checkExchange sends a message by w, and judges what the application got.
-func checkExchange(t *testing.T, o *origin, d *Dialer, w way, wantEarly bool, wantReason EarlyReason) {
-	t.Helper()
-	message := "GET / HTTP/1.1\r\n\r\n"
-	c, err := w.send(t.Context(), d, o.addr, message)
-	if err != nil {
-		t.Fatal(err)
-	}
-	finish(t, c, message)
-	early := ""
-	if wantEarly {
-		early = message
-	}
-	if v := o.onlyVisit(t); v.data != message || v.early() != early {
-		t.Errorf("the application got %q, of which early %q", v.data, v.early())
-	}
-	info := c.Info().Early
-	if info.Reason != wantReason || info.Accepted != wantEarly {
-		t.Errorf("info: %+v, want reason %q", info, wantReason)
-	}
-	if info.Offered && !info.Accepted && info.Resent != len(message) {
-		t.Errorf("info: %+v, want all resent", info)
-	}
-}
-
-// prime gives the Dialer tickets where w looks for them.
-func prime(t *testing.T, o *origin, d *Dialer, w way) {
-	t.Helper()
-	c, err := w.send(t.Context(), d, o.addr, "prime")
-	if err != nil {
-		t.Fatal(err)
-	}
-	finish(t, c, "prime")
-	if err := d.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	o.visit(t)
-}
 
 // TestNothingUnasked: what is not called replayable never leaves early.
 func TestNothingUnasked(t *testing.T) {

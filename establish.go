@@ -20,6 +20,9 @@ import (
 // once, whatever happens.
 func (c *Conn) establish(ctx context.Context) error {
 	p := plan{early: c.first[:c.early], std: c.dialer.std}
+	if p.std != "" && c.dialer.Hello != nil {
+		return c.wrap(outcome{op: "dial", err: errors.New("crypto/tls has a ClientHello of its own, and Dialer.Hello is set: " + p.std)}, nil)
+	}
 	if p.std == "" && c.mayBeOlder() && c.dialer.clock.now().wall.Before(c.dialer.hosts.get(c.hostKey).stdUntil) {
 		p.std = "the server did not speak TLS 1.3 when it was last dialled"
 	}
@@ -161,7 +164,9 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 	case !out.beforeHello:
 		return p, false
 
-	case c.mayBeOlder() && (looksOlder(out.err) || !out.earlyLeft && brokeOff(out.err)):
+	case c.mayBeOlder() && (isOlder(out.err) || c.dialer.Hello == nil && (looksOlder(out.err) || !out.earlyLeft && brokeOff(out.err))):
+		// Who hangs up on a hello that looks like another program's would be shown that it is not: the hello of
+		// crypto/tls goes only to a server that says that it is older.
 		p.std = "the server answered as one without TLS 1.3: " + rootCause(out.err)
 		p.redial = p.std
 		return p, true

@@ -1,8 +1,10 @@
 package tlstfo
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -124,6 +126,69 @@ func TestFingerprintTLS12(t *testing.T) {
 		t.Errorf("%+v", info)
 	}
 	c.Close()
+}
+
+// TestFingerprintStays: who hangs up on the hello of a browser, or answers it with an alert, is not shown the hello of crypto/tls.
+func TestFingerprintStays(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer func(net.Conn)
+		older  bool
+	}{
+		"EOF":                   {func(net.Conn) {}, false},
+		"reset":                 {func(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }, false},
+		"handshake_failure":     {func(c net.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 40}) }, false},
+		"insufficient_security": {func(c net.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 71}) }, false},
+		"unrecognized_name":     {func(c net.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 1, 112}) }, false},
+		"protocol_version":      {func(c net.Conn) { c.Write([]byte{21, 3, 3, 0, 2, 2, 70}) }, true},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var hellos [][]byte
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				var head [5]byte
+				if _, err := io.ReadFull(c, head[:]); err == nil {
+					hello := make([]byte, int(head[3])<<8|int(head[4]))
+					io.ReadFull(c, hello)
+					hellos = append(hellos, hello)
+					test.answer(c)
+				}
+				c.Close()
+			}
+		}()
+		b := utlshello.Fingerprint(utls.HelloFirefox_Auto)
+		d := &Dialer{TLSConfig: &tls.Config{ServerName: "test.example"}, Hello: b}
+		if c, err := d.Dial("tcp", l.Addr().String()); err == nil {
+			c.Close()
+			t.Errorf("%s: no error", name)
+		}
+		l.Close()
+		<-done
+		foreign := 0
+		for _, hello := range hellos {
+			if !bytes.Contains(hello, []byte{0, 28, 0, 2, 0x40, 1}) { // Firefox's record_size_limit
+				foreign++
+			}
+		}
+		if len(hellos) == 0 || foreign > 0 != test.older {
+			t.Errorf("%s: %d of %d hellos were not Firefox's", name, foreign, len(hellos))
+		}
+	}
+	// Nor does a TLSConfig that would be crypto/tls's change the hello.
+	o := newOrigin(t)
+	d := o.dialer()
+	d.TLSConfig.MaxVersion, d.Hello = tls.VersionTLS12, utlshello.Fingerprint(utls.HelloFirefox_Auto)
+	if _, err := d.Dial("tcp", o.addr); err == nil || !strings.Contains(err.Error(), "MaxVersion") {
+		t.Error(err)
+	}
 }
 
 // TestFingerprintRefused: what cannot be honoured fails the dial, by name, and nothing is sent.

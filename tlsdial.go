@@ -105,6 +105,9 @@ type Dialer struct {
 	// Hello builds ClientHellos; nil means the compact hello. Package
 	// handshake/utlshello has those of browsers. A Builder with a method
 	// SessionScope() string shares sessions only with those that return the same.
+	// crypto/tls, whose ClientHello is another, is then asked for nothing but to
+	// dial a server again that says that it is older than TLS 1.3: a dial that would
+	// go there for any other reason fails.
 	Hello handshake.Builder
 
 	// Trace has hooks that are called while connections are made. nil: none, but

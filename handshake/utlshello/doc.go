@@ -20,8 +20,9 @@
 // sent: presets with channel_id, with a share of a Kyber draft, or without TLS 1.3, and specs with shares that RFC 8446, section 4.2.8
 // forbids or with psk_ke. A randomized hello is sent without such a share (utls draws one now and then).
 //
-// A server that answers in TLS 1.2 is dialled again through crypto/tls, whose hello is Go's: for it there is no fingerprint.
-// tlstfo.ConnInfo.Std says so. With tls.Config.MinVersion at TLS 1.3 such a dial fails instead.
+// A server that says that it is older, by a TLS 1.2 ServerHello or a protocol_version alert, is dialled again through crypto/tls, whose
+// hello is Go's: for it there is no fingerprint. tlstfo.ConnInfo.Std says so. With tls.Config.MinVersion at TLS 1.3 such a dial
+// fails instead. Any other answer, or none, never leads to Go's hello.
 //
 // # What of a tls.Config shows in the hello
 //

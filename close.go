@@ -28,7 +28,9 @@ func (c *Conn) Close() error {
 	}
 	c.closed = true
 	close(c.closing)
-	began, owed, done := c.began, len(c.first) > 0 && c.lingerSec != 0, c.isDone()
+	slow, _ := c.raw.(*unbuffered)
+	left := len(c.first) > 0 || c.info.Early.Accepted && slow.busy()
+	began, owed, done := c.began, left && c.lingerSec != 0, c.isDone()
 	if !began && !owed {
 		c.began = true // for good: goBegin does nothing any more
 		if c.cork != nil {
@@ -105,6 +107,9 @@ func (c *Conn) closeEstablished(owed bool) error {
 		timer := time.AfterFunc(c.dialer.timeout(), func() { c.raw.Close() })
 		defer timer.Stop()
 		c.wmu.Lock()
+		if slow, ok := c.raw.(*unbuffered); ok {
+			slow.wait()
+		}
 	case !c.wmu.TryLock(): // a Write is stuck, and closing frees it
 		if c.std != nil {
 			return c.std.Close()
@@ -131,7 +136,7 @@ func (c *Conn) mayLinger() bool {
 	if c.sessions == nil || c.werr != nil || c.hasTickets() {
 		return false
 	}
-	half, ok := c.raw.(interface{ CloseWrite() error })
+	half, ok := bare(c.raw).(interface{ CloseWrite() error })
 	// A Read that waits gives the read half free, where there are deadlines.
 	if !ok || c.raw.SetReadDeadline(time.Now()) != nil || half.CloseWrite() != nil {
 		return false

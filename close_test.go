@@ -234,6 +234,7 @@ func testReadBesideClose(t *testing.T, ca *authority, late string) {
 	if err := c.Handshake(); err != nil {
 		t.Fatal(err)
 	}
+	synctest.Wait() // the last flight was read
 	slow.wait.Store(true)
 	go func() {
 		defer close(slow.answered)

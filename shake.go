@@ -38,6 +38,7 @@ type shaking struct {
 	plan  plan
 	t     *attempt
 	raw   net.Conn
+	slow  *unbuffered // raw, if that has no buffers
 	stop  func() bool // the end of the context closes raw no more
 	out   outcome
 	guard bool // the watchdog runs
@@ -57,6 +58,13 @@ type shaking struct {
 // is not sent yet may hold *replayable* early data.
 func (s *shaking) run(ctx context.Context) outcome {
 	s.out.op = "handshake"
+	if !buffers(s.raw) {
+		s.slow = newUnbuffered(s.raw)
+		s.raw = s.slow
+		s.c.mu.Lock()
+		s.c.raw = s.raw
+		s.c.mu.Unlock()
+	}
 	raw := s.raw
 	s.stop = context.AfterFunc(ctx, func() { raw.Close() })
 	defer s.leave()
@@ -86,17 +94,15 @@ func (s *shaking) run(ctx context.Context) outcome {
 func (s *shaking) exchange(ctx context.Context) error {
 	engine := s.t.engine
 	if len(s.t.unsent) > 0 {
-		if _, err := s.raw.Write(s.t.unsent); err != nil {
+		if err := s.send(s.t.unsent, false); err != nil {
 			return err
 		}
 	}
 	s.guard = s.c.given == nil && (s.t.early > 0 || s.out.synData != nil)
-	var out []byte
 	for {
 		ev, err := s.next()
 		if err != nil {
-			s.raw.SetWriteDeadline(time.Now().Add(alertTimeout))
-			s.raw.Write(engine.AppendOutput(nil)) // the alert, if there is one
+			s.sendAlert()
 			return err
 		}
 		switch ev.Kind {
@@ -108,8 +114,8 @@ func (s *shaking) exchange(ctx context.Context) error {
 		case handshake.EventHandshakeComplete:
 			return nil
 		case handshake.EventNone:
-			if out = engine.AppendOutput(out[:0]); len(out) > 0 {
-				if _, err := s.raw.Write(out); err != nil {
+			if out := engine.AppendOutput(nil); len(out) > 0 {
+				if err := s.send(out, false); err != nil {
 					return err
 				}
 			}
@@ -125,6 +131,24 @@ func (s *shaking) exchange(ctx context.Context) error {
 				return s.readError(err)
 			}
 		}
+	}
+}
+
+// send writes a flight, beside the reads where it has to. Early data in it is
+// *replayable*.
+func (s *shaking) send(flight []byte, last bool) error {
+	if s.slow != nil {
+		return s.slow.send(flight, last)
+	}
+	_, err := s.raw.Write(flight)
+	return err
+}
+
+// sendAlert writes the alert of an engine that failed, if there is one.
+func (s *shaking) sendAlert() {
+	if alert := s.t.engine.AppendOutput(nil); len(alert) > 0 {
+		s.raw.SetWriteDeadline(time.Now().Add(alertTimeout))
+		s.raw.Write(alert)
 	}
 }
 
@@ -215,6 +239,8 @@ func (s *shaking) readError(err error) error {
 		return errSilence
 	case err == io.EOF:
 		return io.ErrUnexpectedEOF
+	case s.slow != nil && s.slow.failure() != nil:
+		return s.slow.failure() // that ended the reads
 	}
 	return err
 }
@@ -229,8 +255,7 @@ func (s *shaking) complete() error {
 		rest = rest[t.early:]
 	case s.earlyTo != nil:
 		if err := s.mayResend(); err != nil {
-			s.raw.SetWriteDeadline(time.Now().Add(alertTimeout))
-			s.raw.Write(engine.AppendOutput(nil))
+			s.sendAlert()
 			return err
 		}
 		t.info.Early.Resent = t.early // 0 where it left on an earlier dial: Broken counts that
@@ -242,13 +267,13 @@ func (s *shaking) complete() error {
 	opener.Release()
 	c.sealer, c.opener, c.large = sealer, opener, c.config.DynamicRecordSizingDisabled
 	n := 0
-	if _, buffers := s.raw.(*net.TCPConn); buffers {
+	if s.slow == nil {
 		n = min(len(rest), maxWrite)
 		flight = c.seal(flight, rest[:n])
 	}
 	// The rest follows once the Conn is established: a server may want to be
 	// read from before it takes everything.
-	if _, err := s.raw.Write(flight); err != nil {
+	if err := s.send(flight, true); err != nil {
 		return err
 	}
 	c.dialer.hosts.change(c.hostKey, func(h *host) {

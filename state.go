@@ -76,7 +76,7 @@ func (c *Conn) Info() ConnInfo {
 func (c *Conn) NetConn() net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.raw
+	return bare(c.raw)
 }
 
 // LocalAddr returns the local address; before the dial, a *net.TCPAddr without an
@@ -120,7 +120,7 @@ func (c *Conn) SetLinger(sec int) error {
 }
 
 func setLinger(conn net.Conn, sec int) error {
-	if l, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+	if l, ok := bare(conn).(interface{ SetLinger(sec int) error }); ok {
 		return l.SetLinger(sec)
 	}
 	return nil

@@ -44,10 +44,11 @@ type connection struct {
 	initial  []byte // of the first of the initial writes, what is still to be sent
 	writes   int    // how many more there are
 	secrets  keyLog
-	verified int  // how often the engine had its peer verified
-	failed   bool // that said no
-	sawHello bool // a server's hook was called
-	selected int  // index of the credential that was used
+	verified int        // how often the engine had its peer verified
+	failed   bool       // that said no
+	sawHello bool       // a server's hook was called
+	tickets  *ticketKey // of a server that seals its tickets itself
+	selected int        // index of the credential that was used
 }
 
 // options returns the set that is valid now: what follows after early data was

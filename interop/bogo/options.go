@@ -59,6 +59,7 @@ type options struct {
 	RejectALPN              bool   `flag:"reject-alpn"`
 	ServerPreference        bool   `flag:"server-preference"`
 	NoTicket                bool   `flag:"no-ticket"`
+	TicketKey               base64 `flag:"ticket-key"`
 	ClientCAList            string `flag:"use-client-ca-list"`
 	RequireAnyClientCert    bool   `flag:"require-any-client-certificate"`
 	VerifyPeer              bool   `flag:"verify-peer"`

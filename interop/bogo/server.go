@@ -45,8 +45,15 @@ func (c *connection) startServer() error {
 
 		CertificateCompressors: o.compressors(),
 	}
-	if o.NoTicket {
+	switch {
+	case o.NoTicket:
 		cfg.TicketKeys = nil
+	case len(o.TicketKey) > 0:
+		var err error
+		if c.tickets, err = newTicketKey(o.TicketKey); err != nil {
+			return err
+		}
+		cfg.TicketKeys, cfg.WrapSession, cfg.UnwrapSession = nil, c.tickets.wrap, c.tickets.unwrap
 	}
 	if o.EnableEarlyData {
 		cfg.MaxEarlyData, cfg.AntiReplay = maxEarlyData, c.shared.replays
@@ -120,6 +127,9 @@ func (c *connection) checkServer(state *tls.ConnectionState) error {
 	o := c.options()
 	if !state.DidResume && !c.sawHello {
 		return wrong("the hook for certificates was not called")
+	}
+	if c.tickets != nil && c.tickets.opened != c.resuming {
+		return wrong("a ticket was opened: %v", c.tickets.opened)
 	}
 	if o.ExpectServerName != "" && state.ServerName != o.ExpectServerName {
 		return wrong("server name %q, expected %q", state.ServerName, o.ExpectServerName)

@@ -201,7 +201,7 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 		return build(config.Groups, nil, false)
 	}
 	listed := config.Groups
-	classical := slices.DeleteFunc(slices.Clone(listed), isHybrid)
+	classical := slices.DeleteFunc(slices.Clone(listed), handshake.PostQuantum)
 	last := c.dialer.hosts.get(c.hostKey).group
 	s := config.Session
 	if s != nil {
@@ -214,7 +214,7 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 		// the early data. The PSK carries the hybrid secret of its lineage on;
 		// if it is refused, nothing may be sent under this key exchange.
 		share := tls.X25519
-		if !isHybrid(last) && last != 0 {
+		if !handshake.PostQuantum(last) && last != 0 {
 			share = last
 		}
 		if !slices.Contains(classical, share) {
@@ -238,7 +238,7 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 			return build(listed, []tls.CurveID{last}, true)
 		}
 
-	case last != 0 && slices.Contains(listed, last) && !isHybrid(last) && last != tls.X25519:
+	case last != 0 && slices.Contains(listed, last) && !handshake.PostQuantum(last) && last != tls.X25519:
 		// A server that passed over the usual shares before would ask again.
 		return build(listed, []tls.CurveID{last}, false)
 	}

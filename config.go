@@ -100,21 +100,11 @@ func godebug(name string) string {
 // groups returns what config.CurvePreferences and GODEBUG leave of the groups that the engine has. As in crypto/tls the order
 // of CurvePreferences means nothing.
 func groups(config *tls.Config) []tls.CurveID {
-	groups := handshake.DefaultGroups()
-	if len(config.CurvePreferences) > 0 {
-		groups = []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
-			tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
-	}
 	noHybrid, noSecP := godebug("tlsmlkem") == "0", godebug("tlssecpmlkem") == "0"
-	return slices.DeleteFunc(groups, func(g tls.CurveID) bool {
-		return noHybrid && isHybrid(g) || noSecP && isHybrid(g) && g != tls.X25519MLKEM768 ||
+	return slices.DeleteFunc(handshake.DefaultGroups(), func(g tls.CurveID) bool {
+		return noHybrid && handshake.PostQuantum(g) || noSecP && handshake.PostQuantum(g) && g != tls.X25519MLKEM768 ||
 			len(config.CurvePreferences) > 0 && !slices.Contains(config.CurvePreferences, g)
 	})
-}
-
-// isHybrid tells whether a group is post-quantum.
-func isHybrid(g tls.CurveID) bool {
-	return g == tls.X25519MLKEM768 || g == tls.SecP256r1MLKEM768 || g == tls.SecP384r1MLKEM1024
 }
 
 // engineConfig maps what a tls.Config says to the engine. The fields that are

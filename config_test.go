@@ -70,7 +70,7 @@ func TestGodebug(t *testing.T) {
 		{"tlsmlkem=0", false, classical, classical},
 		{"tlsmlkem=0,tlsmlkem=1", false, usual, every},
 		{"netdns=go, tlsmlkem=0 ", false, classical, classical},
-		{"tlssecpmlkem=0", false, usual, append(every[:1:1], classical...)},
+		{"tlssecpmlkem=0", false, append(every[:1:1], classical...), append(every[:1:1], classical...)},
 		{"tlsmaxrsasize=16384", true, usual, every},
 	} {
 		t.Setenv("GODEBUG", test.settings)

@@ -91,9 +91,11 @@ type Config struct {
 }
 
 // DefaultGroups returns the groups that a nil Config.Groups stands for, in
-// order of preference.
+// order of preference: those of crypto/tls, and all that this package has but
+// ML-KEM without a classical part.
 func DefaultGroups() []tls.CurveID {
-	return []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+	return []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
+		tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 }
 
 func (c *Config) groups() []tls.CurveID {

@@ -74,7 +74,7 @@ func TestHelloLikeStandardLibrary(t *testing.T) {
 	std := newWire()
 	go tls.Client(memConn{in: newWire(), out: std}, &tls.Config{
 		ServerName: "example.com", MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
-		ClientSessionCache: tls.NewLRUClientSessionCache(1), CurvePreferences: DefaultGroups(),
+		ClientSessionCache: tls.NewLRUClientSessionCache(1),
 	}).Handshake()
 	record := make([]byte, 16384)
 	n, _ := io.ReadAtLeast(std, record, 1000)

@@ -53,8 +53,9 @@ func groupByID(id tls.CurveID) (group, bool) {
 	return group{}, false
 }
 
-// isHybrid tells that the group withstands a quantum computer.
-func isHybrid(id tls.CurveID) bool { g, ok := groupByID(id); return ok && g.kem != nil }
+// PostQuantum tells whether the group is one of this package that withstands a
+// quantum computer: a hybrid, or ML-KEM alone.
+func PostQuantum(id tls.CurveID) bool { g, ok := groupByID(id); return ok && g.kem != nil }
 
 // kem is one parameter set of ML-KEM (FIPS 203).
 type kem interface {

@@ -86,7 +86,7 @@ func (s *Server) selectGroup() (tls.CurveID, bool) {
 	lists := [][]tls.CurveID{ours}
 	switch s.cfg.GroupPolicy {
 	case GroupHybridFirst:
-		hybrid := keep(ours, isHybrid)
+		hybrid := keep(ours, PostQuantum)
 		lists = [][]tls.CurveID{keep(hybrid, hasShare), hybrid, keep(ours, hasShare), ours}
 	case GroupWithShare:
 		lists = [][]tls.CurveID{keep(ours, hasShare), ours}

@@ -39,7 +39,7 @@ func (c *Client) newResumption(secret []byte, now time.Time) *resumption {
 	if c.info.resumed {
 		r.template.Group, r.template.HybridAt = c.cfg.Session.Group, c.cfg.Session.HybridAt
 	}
-	if isHybrid(c.info.group) {
+	if PostQuantum(c.info.group) {
 		r.template.HybridAt = now
 	}
 	return r

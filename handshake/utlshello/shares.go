@@ -38,12 +38,8 @@ func groupName(g utls.CurveID) string {
 	return tls.CurveID(g).String()
 }
 
-// engineGroups are those that Config.Groups can speak about.
-var engineGroups = []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
-	tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
-
-// known tells whether the engine has the group.
-func known(g utls.CurveID) bool { return slices.Contains(engineGroups, tls.CurveID(g)) }
+// known tells whether Config.Groups can speak about the group.
+func known(g utls.CurveID) bool { return slices.Contains(handshake.DefaultGroups(), tls.CurveID(g)) }
 
 // forbidden tells that the Config does not allow a group of the fingerprint. A nil Groups allows all. Groups that the engine
 // does not have are for show, like GREASE, and stay.

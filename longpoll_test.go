@@ -2,6 +2,7 @@ package tlstfo
 
 import (
 	"io"
+	"maps"
 	"net"
 	"testing"
 	"time"
@@ -9,14 +10,35 @@ import (
 	"github.com/tlstfo/tlstfo/internal/testpeer"
 )
 
+const longSilence = silenceMin + 300*time.Millisecond // more than the watchdog would allow
+
+// pausingConn waits a long time after the first record that is written.
+type pausingConn struct {
+	net.Conn
+	paused bool
+}
+
+func (c *pausingConn) Write(p []byte) (int, error) {
+	if c.paused {
+		return c.Conn.Write(p)
+	}
+	c.paused = true
+	first := min(len(p), 5+int(p[3])<<8+int(p[4]))
+	n, err := c.Conn.Write(p[:first])
+	if err != nil {
+		return n, err
+	}
+	time.Sleep(longSilence)
+	m, err := c.Conn.Write(p[first:])
+	return n + m, err
+}
+
 // TestSlowAnswerAfterSYNData: where SYN data was acknowledged, there is a hedge before the watchdog. Neither has anything to say once there was a ServerHello, however its bytes
 // came: a long poll is answered on the connection that it was sent on.
 func TestSlowAnswerAfterSYNData(t *testing.T) {
-	for _, name := range []string{"one segment", "byte by byte", "coalesced"} {
-		segments, ok := segmentations[name]
-		if !ok {
-			t.Fatal("no segmentation " + name)
-		}
+	cases := maps.Clone(segmentations)
+	cases["a pause after the ServerHello"] = func(conn net.Conn) net.Conn { return &pausingConn{Conn: conn} }
+	for name, segments := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := newOrigin(t)
@@ -34,7 +56,7 @@ func TestSlowAnswerAfterSYNData(t *testing.T) {
 					}
 					go o.ServeConn(segments(conn), func(c *testpeer.ServerConn) {
 						io.ReadFull(c, make([]byte, 5))
-						time.Sleep(silenceMin + 300*time.Millisecond)
+						time.Sleep(longSilence)
 						io.WriteString(c, "late")
 					})
 				}

@@ -32,6 +32,12 @@ func (e *earlySecret) clientTraffic(transcript []byte) []byte {
 	return e.suite.expandLabel(e.secret, "c e traffic", transcript, e.suite.hashLen)
 }
 
+// replayID names the PSK to an AntiReplay, and tells nothing of it.
+func (e *earlySecret) replayID() (id [32]byte) {
+	copy(id[:], e.suite.expandLabel(e.secret, "replay id", nil, len(id)))
+	return id
+}
+
 // handshake goes on to the second stage with the (EC)DHE secret.
 func (e *earlySecret) handshake(shared []byte) *handshakeSecret {
 	derived := e.suite.expandLabel(e.secret, "derived", e.suite.emptyHash(), e.suite.hashLen)

@@ -172,6 +172,28 @@ func TestServerTicketTwice(t *testing.T) {
 	}
 }
 
+// The same where WrapSession and UnwrapSession take several tickets for one
+// session, such as changed ones of an encryption that does not authenticate.
+func TestServerTicketChanged(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	allowEarlyData(cfg).TicketKeys = nil
+	cfg.WrapSession = func(_ tls.ConnectionState, s *ServerSession) ([]byte, error) {
+		data, err := s.Bytes()
+		return append(data, 0), err
+	}
+	cfg.UnwrapSession = func(ticket []byte, _ tls.ConnectionState) (*ServerSession, error) {
+		return ParseServerSession(ticket[:len(ticket)-1])
+	}
+	session := *firstSession(t, cfg, client)
+	for i := range byte(2) {
+		session.Ticket[len(session.Ticket)-1] = i
+		p := newPair(t, cfg, resume(client, &session, 0, true), "transfer")
+		if ce, se := p.run(); ce != nil || se != nil || (p.s.EarlyData() == EarlyAccepted) != (i == 0) {
+			t.Errorf("ticket %d: %v, %v, %v", i, ce, se, p.s.EarlyReason())
+		}
+	}
+}
+
 // RFC 8446, section 8.2: servers that are freshly started "run the risk of accepting
 // replays which were originally sent" before. What another process gave out may have been
 // used with it.

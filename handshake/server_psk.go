@@ -3,7 +3,6 @@ package handshake
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
 	"strings"
 	"time"
@@ -112,8 +111,9 @@ func (s *Server) earlyReason(retry bool) EarlyReason {
 	case retry:
 		return ReasonHelloRetryRequest
 	}
-	// Section 8.1: a ticket carries early data once, whatever hello it is in.
-	if !s.cfg.AntiReplay.Use(sha256.Sum256(s.hello.identities[0].ticket), t.issuedAt) {
+	// Section 8.1: a ticket carries early data once, whatever hello it is in. It
+	// is known by its PSK, of which a WrapSession may make tickets that differ.
+	if !s.cfg.AntiReplay.Use(s.earlySecret.replayID(), t.issuedAt) {
 		return ReasonReplayed
 	}
 	return ReasonAccepted

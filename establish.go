@@ -19,6 +19,9 @@ import (
 // allows. What it sends early is *replayable* (Conn.early), and is sent early at most
 // once, whatever happens.
 func (c *Conn) establish(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return c.wrap(outcome{op: "dial", err: context.Cause(ctx)}, nil)
+	}
 	p := plan{early: c.first[:c.early], std: c.dialer.std}
 	if p.std != "" && c.dialer.Hello != nil {
 		return c.wrap(outcome{op: "dial", err: errors.New("crypto/tls has a ClientHello of its own, and Dialer.Hello is set: " + p.std)}, nil)

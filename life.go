@@ -300,26 +300,25 @@ func (c *Conn) Handshake() error {
 // over has been accepted by the server, or goes under traffic keys. A context that ends first ends the Conn, as
 // with *tls.Conn.
 func (c *Conn) HandshakeContext(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	select {
-	case <-c.done:
+	case <-c.done: // whatever became of the context
 		return c.failure()
 	default:
+	}
+	if ctx.Err() != nil {
+		c.abandon(context.Cause(ctx)) // before anything is dialled
 	}
 	c.goBegin()
 	select {
 	case <-c.done:
-		return c.failure()
 	case <-c.closing:
 		return net.ErrClosed
 	case <-ctx.Done():
 		c.abandon(context.Cause(ctx))
 		<-c.done
-		if c.failure() == nil {
-			return nil // it was complete before
-		}
-		return ctx.Err()
 	}
+	if err := c.failure(); err == nil || ctx.Err() == nil {
+		return err // it may have been complete before the context ended
+	}
+	return ctx.Err()
 }

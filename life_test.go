@@ -255,6 +255,40 @@ func TestDeferred(t *testing.T) {
 		}
 	})
 
+	bubble(t, "HandshakeContext with a context that has ended sends nothing and ends the Conn", func(t *testing.T) {
+		c := piped(t, &Dialer{Early: none}, ca, func(s *tls.Conn) {
+			if n, _ := io.Copy(io.Discard, s.NetConn()); n > 0 {
+				t.Errorf("%d bytes were sent", n)
+			}
+		})
+		c.Write([]byte("x"))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.HandshakeContext(ctx); err != context.Canceled {
+			t.Errorf("%v", err)
+		}
+		if _, err := c.Write([]byte("x")); !errors.Is(err, context.Canceled) {
+			t.Errorf("Write: %v", err)
+		}
+		if err := c.HandshakeContext(t.Context()); !errors.Is(err, context.Canceled) {
+			t.Errorf("the next one: %v", err)
+		}
+	})
+
+	bubble(t, "HandshakeContext of a handshake that is complete asks no context", func(t *testing.T) {
+		c := piped(t, &Dialer{}, ca, echo)
+		if err := c.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.HandshakeContext(ctx); err != nil {
+			t.Errorf("%v", err)
+		}
+		exchange(t, c, "still there")
+		c.Close()
+	})
+
 	bubble(t, "nothing blocks that must not", func(t *testing.T) {
 		c := piped(t, &Dialer{}, ca, func(s *tls.Conn) { io.Copy(io.Discard, s.NetConn()) })
 		for range 2 {

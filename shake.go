@@ -144,6 +144,13 @@ func (s *shaking) send(flight []byte, last bool) error {
 	return err
 }
 
+// maxUnread is how much is sent, early data included, before anything of the answer is read.
+// A server that answers while it reads waits for us to read, once what it wrote fills
+// the buffers on the way; then we must not wait for it to read. This fits the buffers
+// that systems give a connection at first. Early data does not gain by more: what is over a
+// first congestion window, 15 kB mostly (RFC 6928), leaves when the ServerHello is here as well.
+const maxUnread = 64 << 10
+
 // sendAlert writes the alert of an engine that failed, if there is one.
 func (s *shaking) sendAlert() {
 	if alert := s.t.engine.AppendOutput(nil); len(alert) > 0 {
@@ -268,7 +275,10 @@ func (s *shaking) complete() error {
 	c.sealer, c.opener, c.large = sealer, opener, c.config.DynamicRecordSizingDisabled
 	n := 0
 	if s.slow == nil {
-		n = min(len(rest), maxWrite)
+		n = min(len(rest), maxUnread)
+		if s.out.accepted {
+			n = min(n, maxUnread-t.early) // the server may not have read that
+		}
 		flight = c.seal(flight, rest[:n])
 	}
 	// The rest follows once the Conn is established: a server may want to be

@@ -193,8 +193,8 @@ func (d *Dialer) dial(ctx context.Context, network, addr string) (*Conn, error) 
 //
 // It returns once the connection is up and the bytes are handed over. Without
 // a usable ticket, or where the policy or the server says no, they go first
-// under traffic keys. What becomes of them is in Conn.Info, and final once
-// Conn.HandshakeDone is closed. The context binds until it returns, afterwards
+// under traffic keys, as does what is over 64 KiB or over the ticket's limit. What
+// becomes of them is in Conn.Info, and final once Conn.HandshakeDone is closed. The context binds until it returns, afterwards
 // Timeout does. early is not retained.
 func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []byte) (*Conn, error) {
 	c, err := d.DialDeferred(ctx, network, addr)
@@ -207,7 +207,7 @@ func (d *Dialer) DialEarly(ctx context.Context, network, addr string, early []by
 // dialEarly sets out with bytes that are *replayable*, and returns once the
 // connection is up and they are handed over.
 func (c *Conn) dialEarly(ctx context.Context, early []byte) (*Conn, error) {
-	c.begin(early, len(early))
+	c.begin(early, min(len(early), maxUnread))
 	up := make(chan struct{})
 	c.up = up
 	c.goRun()

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tlstfo/tlstfo/handshake"
 	"github.com/tlstfo/tlstfo/internal/testpeer"
 )
 
@@ -54,60 +52,6 @@ func TestStateLikeStd(t *testing.T) {
 		}
 		want.Close()
 		got.Close()
-		d.Flush(t.Context())
-	}
-}
-
-// TestEachByteOnce is a property: for random messages, splits, limits and
-// rejections the application reads what was written, and early only from what
-// was passed for early sending.
-func TestEachByteOnce(t *testing.T) {
-	o := newOrigin(t)
-	d := o.dialer()
-	rounds := 150
-	if testing.Short() {
-		rounds = 20
-	}
-	for i := range rounds {
-		seed := rand.Uint64()
-		rng := rand.New(rand.NewPCG(seed, 0))
-		o.Set(testpeer.Knobs{})
-		limit := uint32(rng.IntN(3000))
-		o.Update(func(c *handshake.ServerConfig) { c.MaxEarlyData = limit })
-		o.prime(t, d)
-		if rng.IntN(4) == 0 {
-			o.Update(func(c *handshake.ServerConfig) { c.MaxEarlyData = limit / 2 }) // the server shrank its limit
-		}
-		o.Set(testpeer.Knobs{RefuseEarlyData: rng.IntN(4) == 0, RefusePSK: rng.IntN(5) == 0, ForceRetry: rng.IntN(5) == 0})
-
-		message := make([]byte, rng.IntN(40_000))
-		for j := range message {
-			message[j] = byte(rng.Uint32())
-		}
-		early := rng.IntN(len(message) + 1)
-		c, err := d.DialEarly(t.Context(), "tcp", o.addr, message[:early])
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-		echoed := make(chan []byte)
-		go func() { b, _ := io.ReadAll(c); echoed <- b }()
-		for rest := message[early:]; len(rest) > 0; {
-			n := 1 + rng.IntN(len(rest))
-			if m, err := c.Write(rest[:n]); m != n || err != nil {
-				t.Fatalf("seed %d: Write: %d, %v", seed, m, err)
-			}
-			rest = rest[n:]
-		}
-		if err := c.CloseWrite(); err != nil {
-			t.Fatalf("seed %d: CloseWrite: %v", seed, err)
-		}
-		back := <-echoed
-		v := o.onlyVisit(t)
-		if v.data != string(message) || !bytes.Equal(back, message) || v.info.EarlyBytes > early || !bytes.Equal([]byte(v.early()), message[:v.info.EarlyBytes]) {
-			t.Errorf("round %d, seed %d: of %d bytes, %d for early sending, the application got %d, %d of them early; %d came back",
-				i, seed, len(message), early, len(v.data), v.info.EarlyBytes, len(back))
-		}
-		c.Close()
 		d.Flush(t.Context())
 	}
 }

@@ -70,6 +70,13 @@ func finish(t *testing.T, c *Conn, message string) {
 
 // overPipe is the way of Client over a pipe.
 func (o *origin) overPipe(_ context.Context, d *Dialer, _, message string) (*Conn, error) {
+	c := o.pipe(d)
+	_, err := io.WriteString(c, message)
+	return c, err
+}
+
+// pipe joins a Conn and the origin.
+func (o *origin) pipe(d *Dialer) *Conn {
 	ours, theirs := net.Pipe()
 	var server net.Conn = newQueuedConn(theirs)
 	if f := o.segments.Load(); f != nil {
@@ -80,9 +87,7 @@ func (o *origin) overPipe(_ context.Context, d *Dialer, _, message string) (*Con
 			o.failed <- err
 		}
 	}()
-	c := d.Client(ours, "pipe")
-	_, err := io.WriteString(c, message)
-	return c, err
+	return d.Client(ours, "pipe")
 }
 
 // queuedConn takes writes at once, so that its peer may write before it reads,

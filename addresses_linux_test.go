@@ -40,6 +40,7 @@ func TestOtherAddress(t *testing.T) {
 			t.Skipf("no data in a SYN here: %+v", first)
 		}
 		d.FailOnReject = fail
+		d.FastOpen = new(tfo.Memory) // the dial before made the first address suspect
 		c, err = d.DialEarly(t.Context(), "tcp", addr, []byte("GET 1"))
 		if fail {
 			if !errors.Is(err, ErrEarlyDataUncertain) {

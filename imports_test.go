@@ -29,7 +29,7 @@ func TestImports(t *testing.T) {
 		"cmd/tlstfo":          {"", "tfo", "tfohttp", "handshake", "handshake/utlshello", "internal/netlab", "internal/testpeer", "internal/waterfall"},
 		"interop":             {},
 		"interop/bogo":        {"handshake"},
-		"internal/bench":      {"", "handshake", "internal/testpeer"},
+		"internal/bench":      {"", "tfo", "handshake", "internal/netlab", "internal/testpeer"},
 		"handshake/utlshello": {"handshake"},
 	}
 	forbidden := map[string][]string{

@@ -242,7 +242,7 @@ func TestServerTooMuchEarlyData(t *testing.T) {
 		liar := *session
 		liar.MaxEarlyData += uint32(c.extra)
 		if c.keys {
-			cfg.TicketKeys.Rotate(rand.Reader, testTime, 0)
+			cfg.TicketKeys.Rotate(rand.Reader, 0)
 		}
 		p := newPair(t, cfg, resume(client, &liar, 0, true), strings.Repeat("x", int(liar.MaxEarlyData)))
 		_, err := p.run()
@@ -255,7 +255,7 @@ func TestServerTooMuchEarlyData(t *testing.T) {
 // skipping are the two ways to come to skip early data: under keys that are
 // lost, and in front of a second hello.
 var skipping = map[string]func(*ServerConfig) error{
-	"keys lost": func(cfg *ServerConfig) error { return cfg.TicketKeys.Rotate(rand.Reader, testTime, 0) },
+	"keys lost": func(cfg *ServerConfig) error { return cfg.TicketKeys.Rotate(rand.Reader, 0) },
 	"retry":     func(cfg *ServerConfig) error { cfg.Groups = []tls.CurveID{tls.CurveP384}; return nil },
 }
 

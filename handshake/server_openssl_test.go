@@ -128,7 +128,7 @@ func opensslSetup(t *testing.T) (*ServerConfig, string) {
 		c.NotBefore, c.NotAfter = now.Add(-time.Hour), now.Add(time.Hour)
 	})}
 	cfg.TicketKeys = new(TicketKeys)
-	if err := cfg.TicketKeys.Rotate(rand.Reader, now, 0); err != nil {
+	if err := cfg.TicketKeys.Rotate(rand.Reader, 0); err != nil {
 		t.Fatal(err)
 	}
 	cfg.MaxEarlyData, cfg.AntiReplay = 16384, NewReplayRegister(now, 100)

@@ -111,7 +111,7 @@ func (s *Server) wrap(session *ServerSession) ([]byte, error) {
 // resumed.
 func (s *Server) unwrap(ticket []byte) (session *ServerSession, fault Fault) {
 	if s.cfg.UnwrapSession == nil {
-		session, _ = s.cfg.TicketKeys.open(ticket)
+		session = s.cfg.TicketKeys.open(ticket)
 	} else {
 		// The ticket is a part of the transcript, and the session cleared in the end: so both sides have copies.
 		theirs, err := s.cfg.UnwrapSession(bytes.Clone(ticket), s.ConnectionState())

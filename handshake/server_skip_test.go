@@ -20,7 +20,7 @@ func TestServerSkipEndsAtRecord(t *testing.T) {
 	allowEarlyData(cfg)
 	cfg.ClientAuth = tls.RequestClientCert
 	session := firstSession(t, cfg, client)
-	cfg.TicketKeys.Rotate(rand.Reader, testTime, 0)
+	cfg.TicketKeys.Rotate(rand.Reader, 0)
 	c := scripted(t, cfg, resume(client, session, 0, true), "refused")
 	for range 2 {
 		c.s.Feed(undecryptable())

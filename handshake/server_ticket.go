@@ -27,9 +27,6 @@ type TicketKeys struct {
 type ticketKey struct {
 	name [ticketNameLen]byte
 	aead cipher.AEAD
-	// since is when this process made the key: nothing sealed under it is
-	// older. Zero: it came from outside, and may have been in use before.
-	since time.Time
 }
 
 const (
@@ -40,9 +37,8 @@ const (
 
 // Set replaces all keys, for servers that share theirs or keep them over a
 // restart. To change keys without losing sessions, put the new one first and
-// keep the old ones behind it, for as long as their tickets shall live. Early
-// data under keys that came this way is refused for one freshness window after
-// the start of the AntiReplay.
+// keep the old ones behind it, for as long as their tickets shall live. Tickets
+// that were given before the start of a ReplayRegister carry no early data.
 func (t *TicketKeys) Set(keys ...[32]byte) {
 	list := make([]ticketKey, len(keys))
 	for i := range keys {
@@ -53,16 +49,15 @@ func (t *TicketKeys) Set(keys ...[32]byte) {
 	t.mu.Unlock()
 }
 
-// Rotate puts a new random key, made at now, before the others, and keeps at
-// most keep of those.
-func (t *TicketKeys) Rotate(rand io.Reader, now time.Time, keep int) error {
+// Rotate puts a new random key before the others, and keeps at most keep of
+// those.
+func (t *TicketKeys) Rotate(rand io.Reader, keep int) error {
 	var secret [32]byte
 	if _, err := io.ReadFull(rand, secret[:]); err != nil {
 		return err
 	}
 	key := newTicketKey(&secret)
 	clear(secret[:])
-	key.since = now
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.keys = append([]ticketKey{key}, t.keys[:min(max(keep, 0), len(t.keys))]...)
@@ -100,10 +95,10 @@ func (t *TicketKeys) seal(session *ServerSession, rand io.Reader) ([]byte, error
 	return key.aead.Seal(ticket, ticket[ticketNameLen:], plain, ticket[:ticketNameLen]), nil
 }
 
-// open opens a ticket; nil if it is not one of ours. since is that of its key.
-func (t *TicketKeys) open(ticket []byte) (session *ServerSession, since time.Time) {
+// open opens a ticket; nil if it is not one of ours.
+func (t *TicketKeys) open(ticket []byte) *ServerSession {
 	if len(ticket) < ticketOverhead {
-		return nil, since
+		return nil
 	}
 	name, nonce, sealed := ticket[:ticketNameLen], ticket[ticketNameLen:][:ticketNonceLen], ticket[ticketNameLen+ticketNonceLen:]
 	t.mu.RLock()
@@ -113,13 +108,14 @@ func (t *TicketKeys) open(ticket []byte) (session *ServerSession, since time.Tim
 			continue
 		}
 		if plain, err := key.aead.Open(nil, nonce, sealed, name); err == nil {
-			if session, err = ParseServerSession(plain); err != nil {
-				return nil, since // what another version sealed
+			session, err := ParseServerSession(plain)
+			if err != nil {
+				return nil // what another version sealed
 			}
-			return session, key.since
+			return session
 		}
 	}
-	return nil, since
+	return nil
 }
 
 // greaseValue is one of the 16 numbers that nothing has, and that a client must

@@ -109,7 +109,7 @@ func TestServerForeignTickets(t *testing.T) {
 		cfg, client, _ := serverSetup(t)
 		cfg.CipherSuites = []uint16{tls.TLS_AES_128_GCM_SHA256}
 		session := firstSession(t, cfg, client)
-		inside, _ := cfg.TicketKeys.open(session.Ticket)
+		inside := cfg.TicketKeys.open(session.Ticket)
 		c.change(inside)
 		session.Ticket = sealAs(t, cfg.TicketKeys, inside, c.format)
 		p := connectPair(t, cfg, resume(client, session, time.Second, false), "")

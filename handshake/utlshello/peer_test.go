@@ -46,7 +46,7 @@ func setup(t testing.TB, b handshake.Builder) (*handshake.Config, *handshake.Ser
 	t.Helper()
 	cert, pool := newCertificate(t)
 	keys := new(handshake.TicketKeys)
-	if err := keys.Rotate(rand.Reader, testTime, 0); err != nil {
+	if err := keys.Rotate(rand.Reader, 0); err != nil {
 		t.Fatal(err)
 	}
 	return &handshake.Config{ServerName: "example.com", RootCAs: pool, Hello: b, Groups: handshake.DefaultGroups()},

@@ -43,9 +43,8 @@ type Knobs struct {
 // New returns a server that has the certificate, gives tickets under a random
 // key, and accepts up to 16 KiB of early data. Update changes that.
 func New(cert tls.Certificate) (*Server, error) {
-	now := time.Now()
 	keys := new(handshake.TicketKeys)
-	if err := keys.Rotate(rand.Reader, now, 0); err != nil {
+	if err := keys.Rotate(rand.Reader, 0); err != nil {
 		return nil, err
 	}
 	return &Server{
@@ -53,7 +52,7 @@ func New(cert tls.Certificate) (*Server, error) {
 			Certificates: []tls.Certificate{cert},
 			TicketKeys:   keys,
 			MaxEarlyData: 16 << 10,
-			AntiReplay:   handshake.NewReplayRegister(now, 1<<16),
+			AntiReplay:   handshake.NewReplayRegister(time.Now(), 1<<16),
 		},
 		open: make(map[io.Closer]struct{}),
 	}, nil
@@ -79,7 +78,7 @@ func (s *Server) RotateTicketKeys(keep int) error {
 	s.mu.Lock()
 	keys := s.config.TicketKeys
 	s.mu.Unlock()
-	return keys.Rotate(rand.Reader, time.Now(), keep)
+	return keys.Rotate(rand.Reader, keep)
 }
 
 // settings returns the configuration of a new connection.
@@ -92,7 +91,7 @@ func (s *Server) settings() (*handshake.ServerConfig, Knobs, error) {
 	}
 	if knobs.RefusePSK && cfg.TicketKeys != nil {
 		cfg.TicketKeys = new(handshake.TicketKeys)
-		if err := cfg.TicketKeys.Rotate(rand.Reader, time.Now(), 0); err != nil {
+		if err := cfg.TicketKeys.Rotate(rand.Reader, 0); err != nil {
 			return nil, knobs, err
 		}
 	}

@@ -26,7 +26,7 @@ type serverShared struct {
 
 func newServerShared(now time.Time) (s serverShared, err error) {
 	s.tickets, s.replays = new(handshake.TicketKeys), handshake.NewReplayRegister(now, 100)
-	return s, s.tickets.Rotate(rand.Reader, now, 0)
+	return s, s.tickets.Rotate(rand.Reader, 0)
 }
 
 // startServer makes the engine of a server.

@@ -104,10 +104,12 @@ func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
 		if err == nil {
 			break
 		}
+		p.noEarly = EarlyIdentity
 		if errors.Is(err, ErrOtherProtocol) {
 			c.giveBack(session) // there is nothing wrong with it but the protocol; any other ticket is dropped
+			p.noEarly = EarlyOtherProtocol
 		}
-		session, p.noEarly = nil, EarlyIdentity
+		session = nil
 	}
 	t.session = session
 	t.info.Early.Reason = p.noEarly

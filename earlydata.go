@@ -44,11 +44,12 @@ const (
 	EarlyHelloRetryRequest                     // the server asked for another hello (RFC 8446, section 4.1.4)
 	EarlyBroke                                 // the connection broke before the server answered
 	EarlySuiteOrder                            // the hello is not like the session's: the server may select another cipher suite
+	EarlyOtherProtocol                         // the ticket is of a protocol that DialEarlyAs does not name: it went back
 )
 
 var earlyReasonNames = [...]string{"", "accepted", "not asked", "no session", "unsupported for session", "policy",
 	"clock", "identity", "paused", "once only", "crypto/tls", "peer declined", "session not resumed",
-	"hello retry request", "broke before the answer", "cipher suite order"}
+	"hello retry request", "broke before the answer", "cipher suite order", "other protocol"}
 
 // String returns the reason in a few words; "" for EarlyNone.
 func (r EarlyReason) String() string {

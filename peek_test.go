@@ -120,6 +120,18 @@ func TestDialEarlyAs(t *testing.T) {
 	}
 	o.speak("one")
 	o.prime(t, d)
+	o.speak("two")
+	if c, err := d.DialEarlyAs(t.Context(), "tcp", o.addr, []byte("as two"), "two"); err != nil {
+		t.Error(err)
+	} else {
+		finish(t, c, "as two")
+		if e := c.Info().Early; e.Reason != EarlyOtherProtocol || e.Offered {
+			t.Errorf("with a ticket of one: %+v", e)
+		}
+		o.onlyVisit(t)
+	}
+	o.speak("one")
+	o.prime(t, d)  // its ticket is the newest
 	o.speak("two") // and refuses the early data, as it must
 	c, err = d.DialEarlyAs(t.Context(), "tcp", o.addr, []byte("as one"), "one")
 	if err == nil {

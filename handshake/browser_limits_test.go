@@ -238,16 +238,18 @@ func TestPaddingTooLong(t *testing.T) {
 	}
 }
 
+// askShare has a client answer a HelloRetryRequest with a cookie that wants a share of a group.
+func askShare(s *scriptedServer, c *Client, group uint16) error {
+	_, err := run(c, s.retry(c.AppendOutput(nil), func(b *cryptobyte.Builder) {
+		addExtension(b, extKeyShare, func(b *cryptobyte.Builder) { b.AddUint16(group) })
+		addExtension(b, extCookie, func(b *cryptobyte.Builder) { addBytes16(b, []byte("cookie")) })
+	}))
+	return err
+}
+
 // An empty cookie is the place of one. With both it and a share the second hello has them where the Builder wants; GREASE is no group
 // to ask for (RFC 8701, section 4).
 func TestCookiePlace(t *testing.T) {
-	ask := func(s *scriptedServer, c *Client, group uint16) error {
-		_, err := run(c, s.retry(c.AppendOutput(nil), func(b *cryptobyte.Builder) {
-			addExtension(b, extKeyShare, func(b *cryptobyte.Builder) { b.AddUint16(group) })
-			addExtension(b, extCookie, func(b *cryptobyte.Builder) { addBytes16(b, []byte("cookie")) })
-		}))
-		return err
-	}
 	place := extension{extCookie, nil}
 	zeros := func(n int) (int, bool) { return 1000 - n, true }
 	s, cfg := newScript(t)
@@ -256,7 +258,7 @@ func TestCookiePlace(t *testing.T) {
 	if c.hello.offers(extCookie) || len(c.hello.message) != 1000+4 {
 		t.Errorf("the first hello has a cookie, or %d bytes", len(c.hello.message))
 	}
-	if err := ask(s, c, uint16(tls.CurveP256)); err != nil {
+	if err := askShare(s, c, uint16(tls.CurveP256)); err != nil {
 		t.Fatal(err)
 	}
 	var order []uint16
@@ -271,7 +273,7 @@ func TestCookiePlace(t *testing.T) {
 	}
 	s, cfg = newScript(t)
 	cfg.Hello = browser{offer: offerAll}
-	if err := ask(s, mustClient(t, cfg), 0x1a1a); !errors.Is(err, FaultBadGroup) {
+	if err := askShare(s, mustClient(t, cfg), 0x1a1a); !errors.Is(err, FaultBadGroup) {
 		t.Errorf("HelloRetryRequest for GREASE: %v", err)
 	}
 }
@@ -289,7 +291,12 @@ func browserProofs() map[Fault]proof {
 		FaultDecompression:           flightProof(request, AlertBadCertificate, all, cert, compressed(1, short)),
 		FaultBadRecordSizeLimit:      flightProof(ee, AlertIllegalParameter, all, ee, more(inEE, extRecordSizeLimit, 0, 63)),
 		FaultBadALPS:                 flightProof(ee, AlertIllegalParameter, all, ee, more(inEE, extALPS)),
-		FaultALPSWithEarlyData:       flightProof(ee, AlertIllegalParameter, early, ee, more(inEE, extALPS)),
+		FaultGroupForShow: {StateServerHello, AlertHandshakeFailure, func(t *testing.T) error {
+			s, cfg := newScript(t)
+			cfg.Groups, cfg.Hello = DefaultGroups(), listing{groups: map[uint16]uint16{uint16(tls.CurveP521): 256}}
+			return askShare(s, mustClient(t, cfg), 256)
+		}},
+		FaultALPSWithEarlyData: flightProof(ee, AlertIllegalParameter, early, ee, more(inEE, extALPS)),
 		FaultBadDelegatedCredential: {request, AlertIllegalParameter, func(t *testing.T) error {
 			s, cfg := newScript(t)
 			d := goodDelegation()

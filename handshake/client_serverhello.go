@@ -167,8 +167,11 @@ func (c *Client) newShare(group tls.CurveID) (keyShare, Fault) {
 	if c.hello.sharesGroup(group) {
 		return keyShare{}, FaultUselessHelloRetryRequest
 	}
+	if isFiniteField(uint16(group)) {
+		return keyShare{}, FaultGroupForShow
+	}
 	if _, ok := groupByID(group); !ok {
-		return keyShare{}, FaultBadGroup // a Builder listed it for show
+		return keyShare{}, FaultBadGroup // section 4.2.8: GREASE, for one
 	}
 	keys, shares, err := generateKeyShares([]tls.CurveID{group}, c.cfg.random())
 	if err != nil {

@@ -90,6 +90,7 @@ const (
 	FaultALPSWithEarlyData                // application settings where early data carries them on (draft-vvv-tls-alps, section 4.3)
 	FaultPSKWithoutKeyShare               // ServerHello selects the PSK and has no key_share (section 4.2.11)
 	FaultTooManyTickets                   // the budget of NewSessionTickets is used up
+	FaultGroupForShow                     // a share of a finite-field group, which a hello can only list (section 4.2.8)
 	faultCount
 )
 
@@ -203,4 +204,5 @@ var faultTable = [faultCount]struct {
 	FaultALPSWithEarlyData:         {AlertIllegalParameter, "application settings with early data"},
 	FaultPSKWithoutKeyShare:        {AlertIllegalParameter, "the PSK was selected without a key share"},
 	FaultTooManyTickets:            {AlertUnexpectedMessage, "too many NewSessionTicket messages"},
+	FaultGroupForShow:              {AlertHandshakeFailure, "the server wants a finite-field group, which is only listed and not supported"},
 }

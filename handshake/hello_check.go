@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 
@@ -37,6 +38,9 @@ func isGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
 // checkOffer checks that whatever a server may accept of the hello can be
 // honoured. The error names what cannot.
 func (c *Client) checkOffer() error {
+	if err := c.checkSuites(); err != nil {
+		return err
+	}
 	var typ uint16
 	var data cryptobyte.String
 	seen := make(map[uint16]bool)
@@ -78,6 +82,10 @@ func (c *Client) checkExtension(typ uint16, data cryptobyte.String) error {
 				return fmt.Errorf("there is no decompressor for algorithm %d", id)
 			}
 		}
+	case extSupportedGroups:
+		return checkList(data, checkGroup)
+	case extSignatureAlgorithms, extDelegatedCredential: // RFC 9345, section 4.1.1
+		return checkList(data, checkAlgorithm)
 	case extKeyShare:
 		return c.checkShares(data)
 	case extPSKModes:
@@ -94,10 +102,6 @@ func (c *Client) checkExtension(typ uint16, data cryptobyte.String) error {
 			return errMalformed // RFC 8449, section 4
 		}
 		c.ownLimit = limit
-	case extDelegatedCredential:
-		if _, ok := readAlgorithms(&data); !ok || !data.Empty() {
-			return errMalformed // RFC 9345, section 4.1.1
-		}
 	case extALPS, extALPSOld:
 		var list cryptobyte.String
 		if !c.base.offers(extALPN) || !data.ReadUint16LengthPrefixed(&list) || !data.Empty() || list.Empty() {
@@ -121,8 +125,11 @@ func (c *Client) checkShares(data cryptobyte.String) error {
 		if !nextExtension(&shares, &group, &share) || share.Empty() { // an entry looks like an extension
 			return errMalformed
 		}
-		if !skipPast(&groups, group) {
+		switch {
+		case !skipPast(&groups, group):
 			return fmt.Errorf("the share for group %d is its second, or in another order than supported_groups, or for none that is listed there", group)
+		case c.key(tls.CurveID(group)) == nil && !isGREASE(group):
+			return fmt.Errorf("there is no key for the share of group %d", group)
 		}
 	}
 	return nil

@@ -18,7 +18,11 @@
 // What a server answers to such a hello is honoured by the engine: compressed certificates, application settings, record size limits,
 // delegated credentials, and so on (see package handshake). A hello that offers what could not be honoured is refused by name, before anything is
 // sent: presets with channel_id, with a share of a Kyber draft, or without TLS 1.3, and specs with shares that RFC 8446, section 4.2.8
-// forbids or with psk_ke. A randomized hello is sent without such a share (utls draws one now and then).
+// forbids, with psk_ke, or with a suite, group or signature algorithm of TLS 1.3 that the engine does not have, such as AES-CCM, x448 and Ed448.
+// A randomized hello is sent without such a share (utls draws one now and then).
+//
+// One thing that is listed is not honoured: Firefox lists ffdhe2048 and ffdhe3072 (RFC 7919), and a hello without them
+// would not be Firefox's. With a server that has no curve at all the dial fails by handshake.FaultGroupForShow.
 //
 // A server that says that it is older, by a TLS 1.2 ServerHello or a protocol_version alert, is dialled again through crypto/tls, whose
 // hello is Go's: for it there is no fingerprint. tlstfo.ConnInfo.Std says so. With tls.Config.MinVersion at TLS 1.3 such a dial

@@ -177,6 +177,51 @@ func TestSpecShares(t *testing.T) {
 	}
 }
 
+// Suites, groups and algorithms that a server could select and the engine does not have are refused by name. What Firefox lists for
+// show is not: it has two finite-field groups.
+func TestSpecLists(t *testing.T) {
+	for text, edit := range map[string]func(*utls.ClientHelloSpec, any){
+		"TLS_AES_128_CCM_SHA256": func(s *utls.ClientHelloSpec, _ any) { s.CipherSuites = append([]uint16{0x1304}, s.CipherSuites...) },
+		"x448": func(_ *utls.ClientHelloSpec, e any) {
+			if e, ok := e.(*utls.SupportedCurvesExtension); ok {
+				e.Curves = append(e.Curves, 30)
+			}
+		},
+		"a Kyber draft": func(_ *utls.ClientHelloSpec, e any) {
+			if e, ok := e.(*utls.SupportedCurvesExtension); ok {
+				e.Curves = append(e.Curves, utls.X25519Kyber768Draft00)
+			}
+		},
+		"ed448": func(_ *utls.ClientHelloSpec, e any) {
+			if e, ok := e.(*utls.SignatureAlgorithmsExtension); ok {
+				e.SupportedSignatureAlgorithms = append(e.SupportedSignatureAlgorithms, 0x0808)
+			}
+		},
+		"rsa_pss_pss_sha256": func(_ *utls.ClientHelloSpec, e any) {
+			if e, ok := e.(*utls.FakeDelegatedCredentialsExtension); ok {
+				e.SupportedSignatureAlgorithms = append(e.SupportedSignatureAlgorithms, 0x0809)
+			}
+		},
+		"": func(_ *utls.ClientHelloSpec, e any) {
+			if e, ok := e.(*utls.SupportedCurvesExtension); ok && (!slices.Contains(e.Curves, 256) || !slices.Contains(e.Curves, 257)) {
+				t.Error("Firefox lists no finite-field group: nothing was tested")
+			}
+		},
+	} {
+		spec, err := utls.UTLSIdToSpec(utls.HelloFirefox_Auto)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range spec.Extensions {
+			edit(&spec, e)
+		}
+		cfg, _ := setup(t, Spec(&spec))
+		if _, err := handshake.NewClient(cfg); (err == nil) != (text == "") || err != nil && !strings.Contains(err.Error(), text) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // FuzzSpec: whatever was captured makes a hello that the engine can run, or an error.
 func FuzzSpec(f *testing.F) {
 	for _, id := range current {

@@ -23,30 +23,30 @@ func (c *Client) encryptedExtensions(msg []byte, body cryptobyte.String) Fault {
 		switch e.typ {
 		case extServerName:
 			if !data.Empty() {
-				return FaultDecode // RFC 6066, section 3
+				return c.because(FaultDecode, ExtensionError(e.typ)) // RFC 6066, section 3
 			}
 		case extALPN:
 			if fault := c.selectALPN(data); fault != 0 {
-				return fault
+				return c.because(fault, ExtensionError(e.typ))
 			}
 		case extEarlyData:
 			if !data.Empty() {
-				return FaultDecode
+				return c.because(FaultDecode, ExtensionError(e.typ))
 			}
 			accepted = true
 		case extSupportedGroups: // section 4.2.7: a hint for later connections
 		case extRecordSizeLimit:
 			if fault := c.readRecordLimit(data); fault != 0 {
-				return fault
+				return c.because(fault, ExtensionError(e.typ))
 			}
 			limited = true
 		case extALPS, extALPSOld:
 			if fault := c.readALPS(e.typ, e.data); fault != 0 {
-				return fault
+				return c.because(fault, ExtensionError(e.typ))
 			}
 		case extECH:
 			if !isECHConfigList(data) {
-				return FaultDecode // RFC 9849, section 6.2.1: else ignored
+				return c.because(FaultDecode, ExtensionError(e.typ)) // RFC 9849, section 6.2.1: else ignored
 			}
 		default:
 			// Section 4.3.1: not in this message. Its alert would be

@@ -100,6 +100,8 @@ func (s *Server) next(now time.Time) (Event, error) {
 		}
 		typ, data, ok, fault := s.record()
 		switch {
+		case fault == FaultBadRecordVersion && speaksHTTP(s.buf[s.r:s.w]):
+			return Event{}, s.fail(fault, nil, "the client speaks HTTP")
 		case fault != 0:
 			return Event{}, s.fail(fault, nil, "")
 		case !ok:

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/tls"
 	"slices"
 	"time"
@@ -12,13 +13,13 @@ import (
 func (s *Server) clientHello(msg []byte, now time.Time) Fault {
 	hello, fault := parseClientHello(msg)
 	if fault != 0 {
-		return fault
+		return s.failed(fault, hello.cause)
 	}
 	if s.partial() {
 		return FaultPartialMessage // section 5.1: the next message has another key
 	}
 	if fault = hello.check(); fault != 0 {
-		return fault
+		return s.failed(fault, hello.cause)
 	}
 	s.first, s.hello = s.hello, hello
 	if s.first != nil {
@@ -32,7 +33,7 @@ func (s *Server) clientHello(msg []byte, now time.Time) Fault {
 		return fault
 	}
 	if s.first != nil && s.session != nil && hello.identities == nil {
-		return FaultMissingExtension // section 4.1.2: the PSK fitted, so it had to stay
+		return s.failed(FaultMissingExtension, ExtensionError(extPreSharedKey)) // section 4.1.2: the PSK fitted, so it had to stay
 	}
 	if fault = s.selectPSK(now); fault != 0 {
 		return fault
@@ -45,7 +46,7 @@ func (s *Server) clientHello(msg []byte, now time.Time) Fault {
 		return s.sendRetry()
 	}
 	if s.session == nil && hello.algorithms == nil {
-		return FaultMissingExtension // section 9.2
+		return s.failed(FaultMissingExtension, ExtensionError(extSignatureAlgorithms)) // section 9.2
 	}
 	return s.answer()
 }
@@ -149,3 +150,15 @@ func (s *Server) addServerHello(b *cryptobyte.Builder, random []byte, extensions
 // (section D.4). Only a client that sends a session id needs it, but all drop
 // it.
 func (s *Server) sendCCS() { s.send(recordCCS, []byte{1}) }
+
+// speaksHTTP tells whether what a client begins with is a request of HTTP
+// without TLS.
+func speaksHTTP(first []byte) bool {
+	for _, method := range []string{"GET ", "HEAD ", "POST ", "PUT ", "OPTIONS ", "CONNECT "} {
+		n := min(len(method), recordHeaderLen) // so much there is
+		if bytes.HasPrefix(first, []byte(method[:n])) {
+			return true
+		}
+	}
+	return false
+}

@@ -33,6 +33,8 @@ type clientHello struct {
 	identities    []pskIdentity // nil: no extension
 	binders       [][]byte
 	bindersLength int // bytes at the end of raw that binders do not cover
+
+	cause error // of the fault that parsing it or check found, or nil
 }
 
 // pskIdentity is one PSK that is offered (section 4.2.11).
@@ -41,7 +43,8 @@ type pskIdentity struct {
 	age    uint32 // obfuscated
 }
 
-// parseClientHello parses a message, which it copies.
+// parseClientHello parses a message, which it copies. With a fault only the
+// cause counts of what it returns.
 func parseClientHello(msg []byte) (*clientHello, Fault) {
 	h := &clientHello{raw: bytes.Clone(msg)}
 	body := cryptobyte.String(h.raw[messageHeaderLen:])
@@ -50,7 +53,7 @@ func parseClientHello(msg []byte) (*clientHello, Fault) {
 		!body.ReadUint8LengthPrefixed(&sessionID) || len(sessionID) > 32 ||
 		!body.ReadUint16LengthPrefixed(&suites) || !readList16(suites, &h.suites) ||
 		!body.ReadUint8LengthPrefixed(&compression) || compression.Empty() {
-		return nil, FaultDecode
+		return h, FaultDecode
 	}
 	h.sessionID, h.compression = sessionID, compression
 	if body.Empty() {
@@ -58,16 +61,17 @@ func parseClientHello(msg []byte) (*clientHello, Fault) {
 	}
 	exts, fault := readExtensions(&body)
 	if fault != 0 || !body.Empty() {
-		return nil, FaultDecode
+		return h, FaultDecode
 	}
 	h.extensions = exts
 	for i, e := range exts {
 		if e.typ == extPreSharedKey && i != len(exts)-1 {
-			return nil, FaultPSKNotLast // section 4.2.11
+			return h, FaultPSKNotLast // section 4.2.11
 		}
 		data := cryptobyte.String(e.data)
 		if fault := h.parseExtension(e.typ, &data); fault != 0 {
-			return nil, fault
+			h.cause = ExtensionError(e.typ)
+			return h, fault
 		}
 	}
 	return h, 0
@@ -226,16 +230,21 @@ func (h *clientHello) check() Fault {
 		return FaultUnsupportedVersion // section 4.2.1: legacy_version does not count
 	case len(h.compression) != 1 || h.compression[0] != 0:
 		return FaultBadCompression // section 4.1.2
-	case (h.groups == nil) != (h.shares == nil):
-		return FaultMissingExtension // section 9.2: both or neither
 	case h.groups == nil:
-		return FaultMissingExtension // section 9.2; psk_ke alone is not for us
+		return h.missing(extSupportedGroups) // section 9.2: with key_share; psk_ke alone is not for us
+	case h.shares == nil:
+		return h.missing(extKeyShare) // section 9.2: with supported_groups
 	case h.identities != nil && h.pskModes == nil:
-		return FaultMissingExtension // section 4.2.9
+		return h.missing(extPSKModes) // section 4.2.9
 	case h.identities == nil && h.algorithms == nil:
-		return FaultMissingExtension // section 9.2
+		return h.missing(extSignatureAlgorithms) // section 9.2
 	}
 	return 0
+}
+
+func (h *clientHello) missing(typ uint16) Fault {
+	h.cause = ExtensionError(typ)
+	return FaultMissingExtension
 }
 
 // checkRetried enforces that a second hello differs from the first only where

@@ -7,8 +7,8 @@ import (
 )
 
 // tokens returns the names that BoringSSL has for an error, each between colons
-// as the runner looks for them. Where one of our faults covers what are several
-// reasons there it has several.
+// as the runner looks for them: one, or two where our fault, with its state and its
+// cause, covers what are two reasons there.
 func tokens(err error) []string {
 	var names []string
 	var hook *hookError
@@ -18,7 +18,7 @@ func tokens(err error) []string {
 	case errors.As(err, &hook):
 		names = []string{hook.token}
 	case errors.As(err, &local):
-		names = faultTokens(local.Fault)
+		names = faultTokens(local)
 	case errors.As(err, &remote):
 		names = alertTokens(remote)
 	}
@@ -28,14 +28,14 @@ func tokens(err error) []string {
 	return names
 }
 
-func faultTokens(f handshake.Fault) []string {
-	switch f {
+func faultTokens(err *handshake.LocalError) []string {
+	switch err.Fault {
 	case handshake.FaultUnexpectedMessage, handshake.FaultSecondHelloRetryRequest, handshake.FaultCertificateRequestWithPSK:
 		return []string{"UNEXPECTED_MESSAGE"}
 	case handshake.FaultUnexpectedRecord, handshake.FaultBadCCS:
 		return []string{"UNEXPECTED_RECORD", "INVALID_OUTER_RECORD_TYPE"}
 	case handshake.FaultDecode:
-		return []string{"DECODE_ERROR", "ERROR_PARSING_EXTENSION", "PARSE_TLSEXT", "CLIENTHELLO_PARSE_FAILED", "CANNOT_PARSE_LEAF_CERT"}
+		return decodeTokens(err)
 	case handshake.FaultBadCertificateRequest, handshake.FaultBadKeyUpdate:
 		return []string{"DECODE_ERROR"}
 	case handshake.FaultBadCompression:
@@ -59,11 +59,17 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultPartialMessage:
 		return []string{"EXCESS_HANDSHAKE_DATA"}
 	case handshake.FaultBadRecordVersion:
-		return []string{"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
+		if err.Info != "" {
+			return []string{"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
+		}
+		return []string{"WRONG_VERSION_NUMBER"}
 	case handshake.FaultUnsupportedVersion, handshake.FaultBadSelectedVersion:
 		return []string{"UNSUPPORTED_PROTOCOL"}
 	case handshake.FaultBadVersion:
-		return []string{"UNSUPPORTED_PROTOCOL", "DECODE_ERROR"}
+		if err.State == handshake.StateServerHelloRetried {
+			return []string{"DECODE_ERROR"}
+		}
+		return []string{"UNSUPPORTED_PROTOCOL"}
 	case handshake.FaultDowngrade:
 		return []string{"TLS13_DOWNGRADE"}
 	case handshake.FaultBadSessionIDEcho:
@@ -77,7 +83,7 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultPSKWithoutKeyShare:
 		return []string{"MISSING_KEY_SHARE"}
 	case handshake.FaultMissingExtension:
-		return []string{"MISSING_KEY_SHARE", "MISSING_EXTENSION", "NO_SHARED_GROUP", "NO_COMMON_SIGNATURE_ALGORITHMS", "DECODE_ERROR"}
+		return missingTokens(err)
 	case handshake.FaultBadGroup, handshake.FaultGroupChangedAfterRetry:
 		return []string{"WRONG_CURVE"}
 	case handshake.FaultUselessHelloRetryRequest:
@@ -85,7 +91,13 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultVersionChangedAfterRetry:
 		return []string{"SECOND_SERVERHELLO_VERSION_MISMATCH"}
 	case handshake.FaultBadKeyShare:
-		return []string{"BAD_ECPOINT", "DUPLICATE_KEY_SHARE", "WRONG_CURVE"}
+		switch {
+		case extensionOf(err) != none:
+			return []string{"DUPLICATE_KEY_SHARE"}
+		case err.State == handshake.StateClientHelloRetried:
+			return []string{"WRONG_CURVE", "BAD_ECPOINT"}
+		}
+		return []string{"BAD_ECPOINT"}
 	case handshake.FaultBadPSKIndex:
 		return []string{"PSK_IDENTITY_NOT_FOUND"}
 	case handshake.FaultBinderCount:
@@ -131,11 +143,71 @@ func faultTokens(f handshake.Fault) []string {
 	case handshake.FaultPSKNotLast:
 		return []string{"PRE_SHARED_KEY_MUST_BE_LAST"}
 	case handshake.FaultTooMuchEarlyData:
-		return []string{"TOO_MUCH_READ_EARLY_DATA", "TOO_MUCH_SKIPPED_EARLY_DATA"}
+		if err.State == handshake.StateEndOfEarlyData {
+			return []string{"TOO_MUCH_READ_EARLY_DATA"}
+		}
+		return []string{"TOO_MUCH_SKIPPED_EARLY_DATA"}
 	case handshake.FaultClientCertificateCallback, handshake.FaultCertificateCallback:
 		return []string{"CERT_CB_ERROR"}
 	}
 	return nil
+}
+
+// The extensions for which BoringSSL has names of its own.
+const (
+	none         = -1
+	alpn         = 16
+	preSharedKey = 41
+)
+
+// extensionOf returns the number of the extension that a fault is in, or none.
+func extensionOf(err *handshake.LocalError) int {
+	var extension handshake.ExtensionError
+	if !errors.As(err.Err, &extension) {
+		return none
+	}
+	return int(extension)
+}
+
+// decodeTokens names a message that cannot be parsed, by what of it.
+func decodeTokens(err *handshake.LocalError) []string {
+	switch extensionOf(err) {
+	case none:
+	case alpn:
+		return []string{"PARSE_TLSEXT"}
+	case keyShare, preSharedKey:
+		return []string{"DECODE_ERROR"}
+	default:
+		return []string{"ERROR_PARSING_EXTENSION"}
+	}
+	switch err.State {
+	case handshake.StateClientHello:
+		return []string{"CLIENTHELLO_PARSE_FAILED"}
+	case handshake.StateCertificateOrRequest, handshake.StateCertificate:
+		if err.Err != nil {
+			return []string{"CANNOT_PARSE_LEAF_CERT"}
+		}
+		return []string{"DECODE_ERROR", "ERROR_PARSING_EXTENSION"}
+	}
+	return []string{"DECODE_ERROR"}
+}
+
+// missingTokens names an extension that is missing.
+func missingTokens(err *handshake.LocalError) []string {
+	switch extensionOf(err) {
+	case none:
+		if err.State == handshake.StateCertificateOrRequest {
+			return []string{"DECODE_ERROR"}
+		}
+		return []string{"MISSING_KEY_SHARE"}
+	case keyShare:
+		return []string{"MISSING_KEY_SHARE"}
+	case supportedGroups:
+		return []string{"NO_SHARED_GROUP"}
+	case algorithms:
+		return []string{"NO_COMMON_SIGNATURE_ALGORITHMS"}
+	}
+	return []string{"MISSING_EXTENSION"}
 }
 
 // alertTokens names alerts that the runner sends.

@@ -16,8 +16,8 @@ import (
 
 // sessionKey names the place where the sessions of a server are kept. Two
 // connections share a place only if a ticket of one is right for the other: the
-// same dialled address, server name, protocols on offer and client certificates.
-func sessionKey(partition, addr string, config *tls.Config) string {
+// same place, server name, protocols on offer and client certificates.
+func sessionKey(partition, place string, config *tls.Config) string {
 	var b strings.Builder
 	add := func(s string) {
 		var n [4]byte
@@ -27,7 +27,7 @@ func sessionKey(partition, addr string, config *tls.Config) string {
 	}
 	add("tlstfo session 1")
 	add(partition)
-	add(strings.ToLower(addr))
+	add(place)
 	add(strings.TrimSuffix(strings.ToLower(config.ServerName), "."))
 	for _, proto := range config.NextProtos {
 		add(proto)
@@ -37,6 +37,15 @@ func sessionKey(partition, addr string, config *tls.Config) string {
 		add(string(handshake.ChainSum(cert.Certificate)))
 	}
 	return b.String()
+}
+
+// placeOf names what was dialled. The name of a host is the same in either case, and leads to the same server over IPv4 and IPv6;
+// a path may be neither. No address over TCP has a zero byte.
+func placeOf(network, addr string) string {
+	if strings.HasPrefix(network, "tcp") {
+		return strings.ToLower(addr)
+	}
+	return network + "\x00" + addr
 }
 
 // helloScope names the kind of hello that a Builder makes, if it has such a name. Hellos of different names share no sessions: a

@@ -3,6 +3,7 @@ package tlstfo
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"net"
 	"errors"
 	"testing"
 	"time"
@@ -156,6 +157,42 @@ func TestPartition(t *testing.T) {
 		for shared.Take(sessionKey(k.to.Partition, o.addr, k.to.TLSConfig)) != nil {
 		}
 		for shared.Take(sessionKey(k.from.Partition, o.addr, k.from.TLSConfig)) != nil {
+		}
+	}
+}
+
+// TestPlace: what leads to another server has sessions, and what is remembered of servers, of its own.
+func TestPlace(t *testing.T) {
+	d := &Dialer{TLSConfig: &tls.Config{ServerName: "test.example"}}
+	dial := func(network, addr string) *Conn {
+		c, err := d.newConn(t.Context(), network, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	client := func(key string) *Conn {
+		conn, _ := net.Pipe()
+		return d.Client(conn, key)
+	}
+	const addr, path = "test.example:443", "/tmp/a"
+	for name, k := range map[string]struct {
+		a, b *Conn
+		same bool
+	}{
+		"a host's name in another case": {dial("tcp", addr), dial("tcp", "Test.Example:443"), true},
+		"IPv4 and IPv6":                 {dial("tcp4", addr), dial("tcp6", addr), true},
+		"another port":                  {dial("tcp", addr), dial("tcp", "test.example:444"), false},
+		"a path":                        {dial("unix", path), dial("unix", path), true},
+		"a path in another case":        {dial("unix", path), dial("unix", "/tmp/A"), false},
+		"a path of another network":     {dial("unix", path), dial("unixpacket", path), false},
+		"a path like an address":        {dial("unix", addr), dial("tcp", addr), false},
+		"a key of Client":               {client("key"), client("key"), true},
+		"such a key in another case":    {client("key"), client("Key"), false},
+		"such a key like an address":    {client(addr), dial("tcp", addr), false},
+	} {
+		if (k.a.sessionKey == k.b.sessionKey) != k.same || (k.a.hostKey == k.b.hostKey) != k.same {
+			t.Errorf("%s: the same keys: %v, %v, want %v", name, k.a.sessionKey == k.b.sessionKey, k.a.hostKey == k.b.hostKey, k.same)
 		}
 	}
 }

@@ -273,7 +273,7 @@ func (d *Dialer) Client(conn net.Conn, sessionKey string) *Conn {
 		return c
 	}
 	c.config = config
-	c.keepSessions("client " + addr)
+	c.keepSessions(placeOf("client", addr))
 	if sessionKey == "" {
 		c.sessions = nil
 	}
@@ -289,7 +289,7 @@ func (d *Dialer) newConn(ctx context.Context, network, addr string) (*Conn, erro
 	}
 	c := d.blank(context.WithoutCancel(ctx), network, addr)
 	c.config = config
-	c.keepSessions(addr)
+	c.keepSessions(placeOf(network, addr))
 	return c, nil
 }
 
@@ -298,15 +298,15 @@ func (d *Dialer) blank(ctx context.Context, network, addr string) *Conn {
 		done: make(chan struct{}), closing: make(chan struct{})}
 }
 
-// keepSessions sets where the Conn's sessions are.
-func (c *Conn) keepSessions(addr string) {
+// keepSessions sets where the sessions of a place are.
+func (c *Conn) keepSessions(place string) {
 	d := c.dialer
-	c.hostKey = sessionKey("", addr, c.config)
+	c.hostKey = sessionKey("", place, c.config)
 	if c.config.SessionTicketsDisabled {
 		return
 	}
 	if c.sessionKey = c.hostKey; d.Partition != "" {
-		c.sessionKey = sessionKey(d.Partition, addr, c.config)
+		c.sessionKey = sessionKey(d.Partition, place, c.config)
 	}
 	if scope := helloScope(d.Hello); scope != "" {
 		c.sessionKey += "\x00hello " + scope // what comes before tells its own length

@@ -135,6 +135,15 @@ func (p *pair) choose(s *shaking) {
 	}
 }
 
+// giveUp ends a hedge that heard no ServerHello.
+func (p *pair) giveUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.chosen == nil {
+		p.cancel()
+	}
+}
+
 // result returns the connection that goes on, after the first's handshake has
 // ended in its outcome.
 func (p *pair) result(ctx context.Context) *shaking {
@@ -146,8 +155,11 @@ func (p *pair) result(ctx context.Context) *shaking {
 	chosen := p.chosen
 	p.mu.Unlock()
 	if chosen != first {
-		// The hedge was chosen, or goes on alone.
+		// The hedge was chosen, or goes on alone, and then for as long as the
+		// watchdog has patience: the error of the first would be here already.
+		timer := time.AfterFunc(silence(first.t.info.RTT), p.giveUp)
 		<-p.done
+		timer.Stop()
 		p.mu.Lock()
 		p.choose(first) // if the hedge has failed too
 		chosen = p.chosen

@@ -79,13 +79,13 @@ func (h *helloConn) Read(p []byte) (int, error) {
 	case h.patience == 0 || len(p) == 0:
 		return conn.Read(p)
 	}
-	began := time.Now()
-	conn.SetReadDeadline(began.Add(h.patience))
+	began, patience := time.Now(), h.patience
+	conn.SetReadDeadline(began.Add(patience))
 	h.patience = 0
 	n, err := conn.Read(p)
 	conn.SetReadDeadline(time.Time{})
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-		n, err = h.race(conn, p)
+		n, err = h.race(conn, p, silence(patience/hedgeRTTs))
 	}
 	if n > 0 && h.get() == conn {
 		h.took(time.Since(began))
@@ -94,8 +94,8 @@ func (h *helloConn) Read(p []byte) (int, error) {
 }
 
 // race reads from a silent connection or from its hedge, whichever is answered
-// first, and closes the other.
-func (h *helloConn) race(first net.Conn, p []byte) (int, error) {
+// first, and closes the other. Once the first has failed the hedge has so long left.
+func (h *helloConn) race(first net.Conn, p []byte, left time.Duration) (int, error) {
 	h.opening()
 	ctx, cancel := context.WithCancel(h.ctx)
 	var mu sync.Mutex
@@ -132,7 +132,9 @@ func (h *helloConn) race(first net.Conn, p []byte) (int, error) {
 		<-done
 		return n, nil
 	}
-	<-done // the first failed, or is not wanted any more
+	timer := time.AfterFunc(left, cancel) // the first failed, or is not wanted any more
+	<-done
+	timer.Stop()
 	cancel()
 	if hedge == nil {
 		return 0, err

@@ -23,7 +23,7 @@ func (c *Client) Exporter() *Exporter {
 func (e *Exporter) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
 	switch {
 	case e == nil || e.suite == nil:
-		return nil, errors.New("tls: the handshake is not complete")
+		return nil, errNotYet
 	case length < 0 || length > 255*e.suite.hashLen:
 		return nil, errors.New("tls: too much keying material was asked for")
 	case len(label) > 255-len("tls13 "):

@@ -49,3 +49,35 @@ func TestExporter(t *testing.T) {
 		}
 	}
 }
+
+// What a server's Exporter exports does not change when the handshake fails
+// after it was taken: its secret is not one of those that are cleared then (section 6).
+func TestExporterOfFailedHandshake(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	s := scripted(t, cfg, client, "")
+	exporter := s.s.Exporter()
+	before, err := exporter.ExportKeyingMaterial("EXPORTER-label", nil, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.s.Feed(s.message(typeFinished, make([]byte, 32)...))
+	if _, err := s.s.Next(testTime); err == nil || s.s.Exporter() != nil {
+		t.Fatal("the handshake did not fail, or can still be exported from")
+	}
+	if after, err := exporter.ExportKeyingMaterial("EXPORTER-label", nil, 32); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("%x, then %x, %v", before, after, err)
+	}
+}
+
+// A version is known with the peer's hello, on both sides.
+func TestVersionBeforeHello(t *testing.T) {
+	cfg, client, _ := serverSetup(t)
+	p := newPair(t, cfg, client, "")
+	if c, s := p.c.ConnectionState().Version, p.s.ConnectionState().Version; c != 0 || s != 0 {
+		t.Errorf("before any hello: client %#x, server %#x", c, s)
+	}
+	p.s.Feed(p.c.AppendOutput(nil))
+	if err := p.nextServer(); err != nil || p.s.ConnectionState().Version != versionTLS13 {
+		t.Errorf("%v, server %#x", err, p.s.ConnectionState().Version)
+	}
+}

@@ -58,7 +58,9 @@ func (k ShareKey) shared(serverShare []byte) ([]byte, Fault) {
 	return p.shared(serverShare)
 }
 
-// A Builder builds the first ClientHello of a connection.
+// A Builder builds the first ClientHello of a connection. Connections that begin
+// at once call it at once, and so the functions in what it returns, if they share
+// them: all must be safe for concurrent use.
 type Builder interface {
 	// BuildHello returns a new Hello that offers TLS 1.3. All that must be
 	// unpredictable in it comes from rand. It must not offer an extension that
@@ -232,8 +234,12 @@ func hasAESHardware() bool {
 }
 
 // defaultSuites lists the suites in the order of crypto/tls.
-func defaultSuites() []uint16 {
-	if hasAESHardware() {
+func defaultSuites() []uint16 { return preferredSuites(hasAESHardware()) }
+
+// preferredSuites lists the suites in the order of crypto/tls where AES-GCM is fast, or
+// is not.
+func preferredSuites(aes bool) []uint16 {
+	if aes {
 		return []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}
 	}
 	return []uint16{tls.TLS_CHACHA20_POLY1305_SHA256, tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384}

@@ -16,6 +16,9 @@ import (
 // I/O: the transport's bytes go in through Buffer and Advance, or Feed, events
 // come out of Next, and AppendOutput takes what is to be sent. It is for one
 // goroutine at a time.
+//
+// It is there for tests, examples and demonstrations, as a peer that takes early
+// data over TCP, which crypto/tls does not. It is no server for the open Internet.
 type Server struct {
 	link
 	cfg   *ServerConfig
@@ -55,7 +58,8 @@ type Server struct {
 	peerSignedBy tls.SignatureScheme
 }
 
-// NewServer starts to wait for a ClientHello. cfg must not change from then
+// NewServer starts to wait for a ClientHello, for tests and demonstrations: see
+// Server. cfg must not change from then
 // on. An error means that cfg cannot be used.
 func NewServer(cfg *ServerConfig) (*Server, error) {
 	if err := cfg.check(); err != nil {

@@ -194,56 +194,5 @@ func (s *Server) verifyConnection() Fault {
 	return 0
 }
 
-// ConnectionState returns what is known of the connection. Its
-// ExportKeyingMaterial method always fails: call the Server's.
-func (s *Server) ConnectionState() tls.ConnectionState {
-	state := idleState()
-	state.Version = tls.VersionTLS13
-	state.HandshakeComplete = s.state == StateConnected
-	if s.suite == nil {
-		return state // no ClientHello yet
-	}
-	state.DidResume = s.session != nil
-	state.CipherSuite = s.suite.id
-	state.CurveID = s.group
-	state.NegotiatedProtocol = s.proto
-	state.ServerName = s.hello.serverName
-	state.PeerCertificates = s.peer
-	state.VerifiedChains = s.chains
-	state.HelloRetryRequest = s.retryGroup != 0
-	return state
-}
-
-// EarlyData tells what became of the client's early data.
-func (s *Server) EarlyData() EarlyStatus { return s.status }
-
-// EarlyReason tells why early data was accepted or refused, or would have been.
-func (s *Server) EarlyReason() EarlyReason { return s.reason }
-
-// TicketAgeSkew is how much older the resumed ticket is by the client's clock
-// than by ours.
-func (s *Server) TicketAgeSkew() time.Duration { return s.skew }
-
-// PeerSignatureAlgorithm is what the client signed the handshake with, or 0.
-func (s *Server) PeerSignatureAlgorithm() tls.SignatureScheme { return s.peerSignedBy }
-
-// Retried tells whether a HelloRetryRequest was sent.
-func (s *Server) Retried() bool { return s.retryGroup != 0 }
-
-// State is what the server waits for.
-func (s *Server) State() State { return s.state }
-
-// ExportKeyingMaterial is that of tls.ConnectionState (RFC 8446, section 7.5).
-// It works as soon as the server's Finished is queued, and fails before.
-func (s *Server) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	if s.exporter == nil {
-		return nil, errNotYet
-	}
-	if length < 0 || length > 255*s.suite.hashLen || len(label) > 255-len("tls13 ") {
-		return nil, errors.New("tls: the label or the length of keying material is out of range")
-	}
-	return s.suite.export(s.exporter, label, context, length), nil
-}
-
 // never tells that no extension was asked for.
 func never(uint16) bool { return false }

@@ -166,10 +166,7 @@ func (c *ServerConfig) suites(offered []uint16) []uint16 {
 			break
 		}
 	}
-	if aes {
-		return []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}
-	}
-	return []uint16{tls.TLS_CHACHA20_POLY1305_SHA256, tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384}
+	return preferredSuites(aes)
 }
 
 func (c *ServerConfig) signatureAlgorithms() []tls.SignatureScheme {

@@ -264,10 +264,9 @@ func (h *clientHello) checkRetried(first *clientHello, group tls.CurveID) Fault 
 // lasting returns the extensions that may not change in a second hello, in the
 // order of their types.
 func (h *clientHello) lasting() []extension {
-	const extECH = 0xfe0d // its second payload is another one
 	list := slices.DeleteFunc(slices.Clone(h.extensions), func(e extension) bool {
 		switch e.typ {
-		case extKeyShare, extEarlyData, extCookie, extPreSharedKey, extPadding, extECH:
+		case extKeyShare, extEarlyData, extCookie, extPreSharedKey, extPadding, extECH: // the second payload of extECH is another one
 			return true
 		}
 		return false

@@ -59,7 +59,7 @@ func (s *suite) expandLabel(secret []byte, label string, context []byte, length 
 	info = append(append(info, byte(len(context))), context...)
 	out, err := hkdf.Expand(s.hash, secret, string(info), length)
 	if err != nil {
-		// Only a length above 255 hashes gets here, and exportKeyingMaterial,
+		// Only a length above 255 hashes gets here, and Exporter.ExportKeyingMaterial,
 		// the one caller with a length from outside, refuses it before.
 		panic("handshake: HKDF-Expand: " + err.Error())
 	}

@@ -28,6 +28,9 @@ type call struct {
 	filled bool  // it was chosen once to fill a first flight: it is early on one dial at most
 	left   bool  // a byte of it left as early data
 	err    error // why the connection failed on which it waited last
+	alone  bool  // its HTTP/2 connection is for no other
+	own    []*Conn
+	over   bool
 }
 
 type callKey struct{}
@@ -108,11 +111,12 @@ func (c *call) last() *Conn {
 	return c.conn
 }
 
-// finish ends the call's turn to fill a first flight, if it did not.
-func (c *call) finish() {
+// finish ends the call's turn to fill a first flight, if it did not, and what it has for itself alone.
+func (c *call) finish(err error) {
 	if conn := c.last(); conn != nil {
 		conn.release(c)
 	}
+	c.leave(err)
 }
 
 // cause finds out what is behind an error of net/http: the connection's own one, if it could not be set up.

@@ -36,7 +36,11 @@ func (t *Transport) dialHTTP2(ctx context.Context, _, addr string) (net.Conn, er
 		case protoHTTP1:
 			return nil, errOtherProtocol
 		case protoHTTP2:
-			return t.newConn(c, addr, protoHTTP2, t.direct), nil
+			x := t.newConn(c, addr, protoHTTP2, t.direct)
+			if err := c.take(x); err != nil {
+				return nil, err
+			}
+			return x, nil
 		}
 		d, begun := t.hosts.decide(c.host)
 		if begun {

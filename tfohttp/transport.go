@@ -97,7 +97,7 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 	for try := 1; ; try++ {
 		c, r := t.newCall(req, early, body)
 		resp, err := t.inner(c).RoundTrip(r)
-		c.finish()
+		c.finish(err)
 		again, noEarly := c.again(resp, err)
 		if !again || try == maxTries || !body.rewind() {
 			return c.result(req, resp, err)
@@ -115,10 +115,7 @@ func (t *Transport) inner(c *call) *http.Transport {
 	case t.expect(c, c.host) == protoHTTP1:
 		return t.http1
 	case t.DisableKeepAlives || wantsClose(c.req):
-		// A connection for one request is not for those who wait at its gate: they would all be sent away again.
-		alone := t.newHTTP2()
-		alone.DisableKeepAlives = true
-		return alone
+		return t.standAlone(c)
 	}
 	return t.http2
 }

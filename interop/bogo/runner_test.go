@@ -121,9 +121,12 @@ func readLines(t *testing.T, name string) []string {
 // The lists fit each other and what README.md says.
 func TestLists(t *testing.T) {
 	waived := readWaived(t, "waived.txt")
-	readme := strings.Join(readLines(t, "README.md"), "\n")
+	client, server, ok := strings.Cut(strings.Join(readLines(t, "README.md"), "\n"), "### Server")
+	if !ok {
+		t.Fatal("README.md has no results of the server")
+	}
 	known := make(map[string]bool)
-	for _, role := range []string{"client", "server"} {
+	for role, readme := range map[string]string{"client": client, "server": server} {
 		passed, total := 0, 0
 		for group, tests := range readTests(t, "tests-"+role+".txt") {
 			left := 0
@@ -139,10 +142,18 @@ func TestLists(t *testing.T) {
 			if left == 0 {
 				t.Errorf("the group %s is waived whole", group)
 			}
+			if row := fmt.Sprintf("| %s |%s|%s|", group, cell(left), cell(len(tests)-left)); !strings.Contains(readme, row) {
+				t.Errorf("the table of the %s does not have %q", role, row)
+			}
 			passed, total = passed+left, total+len(tests)
 		}
-		if want := fmt.Sprintf("%d of %d", passed, total); !strings.Contains(readme, want) {
-			t.Errorf("README.md does not say %q", want)
+		for _, want := range []string{
+			fmt.Sprintf("%d of %d pass", passed, total),
+			fmt.Sprintf("of the %d that are waived", total-passed),
+		} {
+			if !strings.Contains(readme, want) {
+				t.Errorf("README.md does not say of the %s: %q", role, want)
+			}
 		}
 	}
 	for name := range waived {
@@ -150,4 +161,12 @@ func TestLists(t *testing.T) {
 			t.Errorf("%s is waived, but in no list", name)
 		}
 	}
+}
+
+// cell is a number in a table, which leaves out zeros.
+func cell(n int) string {
+	if n == 0 {
+		return " "
+	}
+	return fmt.Sprintf(" %d ", n)
 }

@@ -185,8 +185,12 @@ func (c *Conn) redial(p plan, out outcome) (plan, bool) {
 	return p, false
 }
 
-// brokeOff tells whether the transport ended: an EOF or a reset.
+// brokeOff tells whether the transport ended: an EOF or a reset. A close_notify says no more than the EOF that follows it.
 func brokeOff(err error) bool {
+	var remote *handshake.RemoteError
+	if errors.As(err, &remote) && remote.Alert == handshake.AlertCloseNotify {
+		return true
+	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isReset(err)
 }
 

@@ -3,8 +3,8 @@ package tlstfo
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"errors"
+	"net"
 	"testing"
 	"time"
 

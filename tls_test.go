@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,6 +218,32 @@ func TestOlderServerWarns(t *testing.T) {
 	exchange(t, c, "hello")
 	if info := c.Info(); info.Std == "" || info.Redials != 1 {
 		t.Errorf("%+v", info)
+	}
+}
+
+// TestOlderServerCloses: a server without TLS 1.3 may hang up on a hello that it cannot use. That it says so changes nothing.
+func TestOlderServerCloses(t *testing.T) {
+	ca := newAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.issue(nil, "test.example")}, MaxVersion: tls.VersionTLS12}
+	for _, last := range [][]byte{nil, {21, 3, 1, 0, 2, 1, byte(handshake.AlertCloseNotify)}} {
+		var conns atomic.Int32
+		addr := rawServer(t, func(conn net.Conn) {
+			if conns.Add(1) == 1 {
+				conn.Read(make([]byte, 4096)) // what is left unread makes the end a reset
+				conn.Write(last)
+				return
+			}
+			echo(tls.Server(conn, config))
+		})
+		c, err := Dial("tcp", addr, &tls.Config{RootCAs: ca.pool, ServerName: "test.example"})
+		if err != nil {
+			t.Fatalf("%x: %v", last, err)
+		}
+		defer c.Close()
+		exchange(t, c, "hello")
+		if info := c.Info(); info.Std == "" || info.Redials != 1 {
+			t.Errorf("%x: %+v", last, info)
+		}
 	}
 }
 

@@ -8,21 +8,18 @@ import (
 )
 
 // ConnectionState returns what is known of the connection; it never blocks.
-// Once the handshake is complete it has the same fields as that of *tls.Conn.
+// Once the handshake is complete it has the same fields as that of *tls.Conn. A
+// renegotiation (TLS 1.2), in which the server's certificate must stay the same, changes nothing in it.
 // Before that HandshakeComplete is false; with early data under way the rest is what
 // the ticket predicts. The value's own ExportKeyingMaterial method returns an
 // error: use Conn.ExportKeyingMaterial.
 func (c *Conn) ConnectionState() tls.ConnectionState {
 	c.mu.Lock()
-	state, std := c.state, c.std
-	c.mu.Unlock()
-	switch {
-	case std != nil: // without mu: a renegotiation makes it wait
-		return std.ConnectionState()
-	case state.Version == 0:
+	defer c.mu.Unlock()
+	if c.state.Version == 0 {
 		return emptyState()
 	}
-	return state
+	return c.state
 }
 
 // emptyState returns a state whose ExportKeyingMaterial returns an error; that of
@@ -42,7 +39,7 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 		return nil, errNotComplete
 	}
 	if c.std != nil {
-		state := c.std.ConnectionState()
+		state := c.ConnectionState()
 		return state.ExportKeyingMaterial(label, context, length)
 	}
 	return c.exporter.ExportKeyingMaterial(label, context, length)

@@ -95,7 +95,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 		}
 	})
 	c.mu.Lock()
-	c.std, c.info = conn, t.info
+	c.std, c.state, c.info = conn, state, t.info
 	c.mu.Unlock()
 	c.trace.handshakeDone(&t.info, nil)
 	return out

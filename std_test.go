@@ -19,8 +19,8 @@ import (
 )
 
 // TestRenegotiation: a server that asks for a renegotiation and then says
-// nothing more holds up neither Close nor deadlines. tls.Conn has its lock of
-// handshakes all that while, and ConnectionState waits for it.
+// nothing more holds up neither Close nor deadlines, nor what tells of the connection. tls.Conn has
+// its lock of handshakes all that while, for which its own ConnectionState waits.
 func TestRenegotiation(t *testing.T) {
 	ca := newAuthority(t)
 	var log strings.Builder
@@ -58,21 +58,24 @@ func TestRenegotiation(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the client does not renegotiate")
 	}
-	waits := make(chan struct{})
-	go func() { close(waits); c.ConnectionState() }()
-	<-waits
-	time.Sleep(10 * time.Millisecond)
 	closed := make(chan struct{})
 	go func() {
+		defer close(closed)
+		if state := c.ConnectionState(); !state.HandshakeComplete || state.Version != tls.VersionTLS12 || len(state.VerifiedChains) == 0 {
+			t.Errorf("%+v", state)
+		}
+		if err := c.VerifyHostname("test.example"); err != nil {
+			t.Error(err)
+		}
+		c.ExportKeyingMaterial("label", nil, 1)
 		c.SetDeadline(time.Now().Add(time.Minute))
 		c.Info()
 		c.Close()
-		close(closed)
 	}()
 	select {
 	case <-closed:
 	case <-time.After(20 * time.Second):
-		t.Error("Close waits for the renegotiation")
+		t.Error("something waits for the renegotiation")
 	}
 }
 

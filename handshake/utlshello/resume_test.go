@@ -52,9 +52,9 @@ func TestEarlyData(t *testing.T) {
 			}
 			// Without them it is the first hello.
 			cfg.Session, cfg.EarlyData = nil, false
-			plain := firstHello(t, cfg).normal(true)
+			plain := firstHello(t, cfg).normal(isShuffled(id))
 			h.extensions = slices.Delete(h.extensions[:len(h.extensions)-1], at, at+1)
-			h = h.normal(true)
+			h = h.normal(isShuffled(id))
 			h.length, plain.length = 0, 0
 			dropPadding := func(e extension) bool { return e.typ == 21 }
 			h.extensions = slices.DeleteFunc(h.extensions, dropPadding)

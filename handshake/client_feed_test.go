@@ -122,6 +122,14 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// EarlyLeft is how much more early data WriteEarly would take.
+func (c *Client) EarlyLeft() int {
+	if !c.earlyOpen() {
+		return 0
+	}
+	return int(c.earlyLeft)
+}
+
 // earlyKey returns what opens the client's early data.
 func (s *scriptedServer) earlyKey(hello []byte) *protector {
 	h := s.suite.hash()

@@ -1,9 +1,7 @@
 package handshake
 
 import (
-	"encoding/hex"
 	"errors"
-	"math"
 	"slices"
 )
 
@@ -140,14 +138,6 @@ func (c *Client) WriteEarly(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// EarlyLeft returns how many bytes WriteEarly would still take.
-func (c *Client) EarlyLeft() int {
-	if !c.earlyOpen() {
-		return 0
-	}
-	return int(min(uint64(c.earlyLeft), math.MaxInt))
-}
-
 // earlyOpen tells whether early data can be sent now. The early key cannot be
 // updated, so it ends where that would be due (section 5.5).
 func (c *Client) earlyOpen() bool {
@@ -176,19 +166,4 @@ func (c *Client) fail(f Fault, cause error, info string) error {
 		c.compatibilityCCS()
 	}
 	return c.link.fail(f, cause, info)
-}
-
-// logSecret writes a line of the NSS key log format.
-func (c *Client) logSecret(label string, secret []byte) Fault {
-	if c.cfg.KeyLogWriter == nil {
-		return 0
-	}
-	line := make([]byte, 0, len(label)+2*len(c.hello.random)+2*len(secret)+3)
-	line = append(append(line, label...), ' ')
-	line = append(hex.AppendEncode(line, c.hello.random), ' ')
-	line = append(hex.AppendEncode(line, secret), '\n')
-	if _, err := c.cfg.KeyLogWriter.Write(line); err != nil {
-		return c.because(FaultInternal, err)
-	}
-	return 0
 }

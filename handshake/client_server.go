@@ -1,7 +1,6 @@
 package handshake
 
 import (
-	"crypto/tls"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -158,7 +157,7 @@ func (c *Client) certificateVerify(msg []byte, body cryptobyte.String, now time.
 	case !c.hello.lists(extSignatureAlgorithms, uint16(scheme)):
 		return FaultBadSignatureAlgorithm // section 4.4.3: one that was offered
 	}
-	fault = verifyTranscript(key, scheme, []tls.SignatureScheme{scheme}, serverSignatureContext, c.transcriptSum(), signature)
+	fault = verifyTranscript(key, scheme, serverSignatureContext, c.transcriptSum(), signature)
 	if fault != 0 {
 		return fault
 	}

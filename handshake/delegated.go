@@ -82,7 +82,7 @@ func (d *delegatedCredential) validate(leaf *x509.Certificate, now time.Time, of
 	}
 	// Check 5. The message is that of CertificateVerify, with a context of its own.
 	signed := slices.Concat(leaf.Raw, d.credential, []byte{byte(d.algorithm >> 8), byte(d.algorithm)})
-	fault := verifyTranscript(leaf.PublicKey, d.algorithm, []tls.SignatureScheme{d.algorithm}, serverCredentialContext, signed, d.signature)
+	fault := verifyTranscript(leaf.PublicKey, d.algorithm, serverCredentialContext, signed, d.signature)
 	if fault != 0 {
 		return nil, fault
 	}

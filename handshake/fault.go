@@ -13,8 +13,8 @@ type Alert uint8
 // String returns the text that crypto/tls prints for the alert.
 func (a Alert) String() string { return tls.AlertError(a).Error() }
 
-// The alerts that this package sends or treats specially (RFC 8446, section
-// 6, and RFC 7301, section 3.2, for the last).
+// The alerts that this package sends, and others that a peer or a callback has a
+// use for (RFC 8446, section 6, and RFC 7301, section 3.2, for the last).
 const (
 	AlertCloseNotify                  Alert = 0
 	AlertUnexpectedMessage            Alert = 10
@@ -23,8 +23,6 @@ const (
 	AlertHandshakeFailure             Alert = 40
 	AlertBadCertificate               Alert = 42
 	AlertUnsupportedCertificate       Alert = 43
-	AlertCertificateRevoked           Alert = 44
-	AlertCertificateExpired           Alert = 45
 	AlertCertificateUnknown           Alert = 46
 	AlertIllegalParameter             Alert = 47
 	AlertUnknownCA                    Alert = 48
@@ -34,13 +32,11 @@ const (
 	AlertProtocolVersion              Alert = 70
 	AlertInsufficientSecurity         Alert = 71
 	AlertInternalError                Alert = 80
-	AlertInappropriateFallback        Alert = 86
 	AlertUserCanceled                 Alert = 90
 	AlertMissingExtension             Alert = 109
 	AlertUnsupportedExtension         Alert = 110
 	AlertUnrecognizedName             Alert = 112
 	AlertBadCertificateStatusResponse Alert = 113
-	AlertUnknownPSKIdentity           Alert = 115
 	AlertCertificateRequired          Alert = 116
 	AlertNoApplicationProtocol        Alert = 120
 )

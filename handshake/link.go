@@ -96,9 +96,6 @@ func (l *link) Feed(p []byte) {
 	}
 }
 
-// Buffered returns how many received bytes are not consumed yet.
-func (l *link) Buffered() int { return l.w - l.r + len(l.msgs) - l.mr }
-
 // AppendOutput moves what is ready to be sent to the end of dst.
 func (l *link) AppendOutput(dst []byte) []byte {
 	if dst == nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -173,8 +174,10 @@ func (s *Server) certificateVerify(msg []byte, body cryptobyte.String) Fault {
 	if fault != 0 {
 		return fault
 	}
-	fault = verifyTranscript(s.peer[0].PublicKey, scheme, s.cfg.signatureAlgorithms(),
-		clientSignatureContext, s.transcript.Sum(nil), signature)
+	if !slices.Contains(s.cfg.signatureAlgorithms(), scheme) {
+		return FaultBadSignatureAlgorithm // section 4.4.3: one that was offered
+	}
+	fault = verifyTranscript(s.peer[0].PublicKey, scheme, clientSignatureContext, s.transcript.Sum(nil), signature)
 	if fault != 0 {
 		return fault
 	}

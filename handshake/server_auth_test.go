@@ -77,6 +77,15 @@ func TestServerClientCertificateFaults(t *testing.T) {
 			feed(c.message(typeCertificate, list(good.Certificate[0])...))
 			feed(c.message(typeCertificateVerify, 8, 4, 0, 1, 0))
 		}},
+		{"a scheme that was not offered", FaultBadSignatureAlgorithm, StateCertificateVerify, func(c *script, feed func([]byte)) {
+			c.s.cfg.SignatureAlgorithms = []tls.SignatureScheme{tls.Ed25519}
+			feed(c.message(typeCertificate, list(good.Certificate[0])...))
+			sig, err := signTranscript(&good, tls.ECDSAWithP256AndSHA256, clientSignatureContext, c.s.transcript.Sum(nil), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			feed(c.message(typeCertificateVerify, append([]byte{4, 3, 0, byte(len(sig))}, sig...)...))
+		}},
 		{"trailing data", FaultDecode, StateCertificateVerify, func(c *script, feed func([]byte)) {
 			feed(c.message(typeCertificate, list(good.Certificate[0])...))
 			feed(c.message(typeCertificateVerify, 4, 3, 0, 1, 0, 0))

@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -172,18 +171,6 @@ func (s *Server) startTraffic() Fault {
 		s.state = StateCertificate
 	default:
 		s.state = StateFinished
-	}
-	return 0
-}
-
-// logSecret writes a line of the NSS key log format.
-func (s *Server) logSecret(label string, secret []byte) Fault {
-	if s.cfg.KeyLogWriter == nil {
-		return 0
-	}
-	line := fmt.Appendf(nil, "%s %x %x\n", label, s.hello.random, secret)
-	if _, err := s.cfg.KeyLogWriter.Write(line); err != nil {
-		return s.internal(err)
 	}
 	return 0
 }

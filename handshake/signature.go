@@ -131,12 +131,12 @@ func signTranscript(cert *tls.Certificate, scheme tls.SignatureScheme, context s
 	return signer.Sign(rand, digest(hash, message), opts)
 }
 
-// verifyTranscript checks the signature of a CertificateVerify. offered are the
-// algorithms that this side listed; another one, or one that does not fit the
-// key, is FaultBadSignatureAlgorithm (section 4.4.3).
-func verifyTranscript(pub crypto.PublicKey, scheme tls.SignatureScheme, offered []tls.SignatureScheme, context string, transcript, signature []byte) Fault {
+// verifyTranscript checks the signature of a CertificateVerify, whose algorithm
+// the caller found among those that this side offered. One that does not fit the
+// key, or TLS 1.3, is FaultBadSignatureAlgorithm (section 4.4.3).
+func verifyTranscript(pub crypto.PublicKey, scheme tls.SignatureScheme, context string, transcript, signature []byte) Fault {
 	hash, ok := signatureHash(scheme)
-	if !ok || !slices.Contains(offered, scheme) || !slices.Contains(schemesForKey(pub), scheme) {
+	if !ok || !slices.Contains(schemesForKey(pub), scheme) {
 		return FaultBadSignatureAlgorithm
 	}
 	message := signedMessage(context, transcript)

@@ -56,7 +56,7 @@ func TestSignature(t *testing.T) {
 				t.Errorf("%s: selectScheme(%v) = %v, %v", name, scheme, got, ok)
 			}
 			if !can {
-				if f := verifyTranscript(key.Public(), scheme, all, clientSignatureContext, transcript, nil); f != FaultBadSignatureAlgorithm {
+				if f := verifyTranscript(key.Public(), scheme, clientSignatureContext, transcript, nil); f != FaultBadSignatureAlgorithm {
 					t.Errorf("%s verifies %v: %v", name, scheme, f)
 				}
 				continue
@@ -65,24 +65,20 @@ func TestSignature(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v: %v", name, scheme, err)
 			}
-			verify := func(offered []tls.SignatureScheme, context, transcript string, sig []byte) Fault {
-				return verifyTranscript(key.Public(), scheme, offered, context, []byte(transcript), sig)
+			verify := func(context, transcript string, sig []byte) Fault {
+				return verifyTranscript(key.Public(), scheme, context, []byte(transcript), sig)
 			}
-			one := []tls.SignatureScheme{scheme}
-			if f := verify(one, serverSignatureContext, "transcript hash", sig); f != 0 {
+			if f := verify(serverSignatureContext, "transcript hash", sig); f != 0 {
 				t.Errorf("%s: %v: %v", name, scheme, f)
 			}
-			if f := verify(nil, serverSignatureContext, "transcript hash", sig); f != FaultBadSignatureAlgorithm {
-				t.Errorf("%s: %v was not offered: %v", name, scheme, f)
-			}
-			if f := verify(one, clientSignatureContext, "transcript hash", sig); f != FaultBadSignature {
+			if f := verify(clientSignatureContext, "transcript hash", sig); f != FaultBadSignature {
 				t.Errorf("%s: %v: the client's context: %v", name, scheme, f)
 			}
-			if f := verify(one, serverSignatureContext, "another hash", sig); f != FaultBadSignature {
+			if f := verify(serverSignatureContext, "another hash", sig); f != FaultBadSignature {
 				t.Errorf("%s: %v: another transcript: %v", name, scheme, f)
 			}
 			sig[len(sig)-1] ^= 1
-			if f := verify(one, serverSignatureContext, "transcript hash", sig); f != FaultBadSignature {
+			if f := verify(serverSignatureContext, "transcript hash", sig); f != FaultBadSignature {
 				t.Errorf("%s: %v: a changed signature: %v", name, scheme, f)
 			}
 		}

@@ -26,6 +26,9 @@ func testSplit(t testing.TB, suiteID uint16, tickets *resumption) (s *Sealer, o 
 	return
 }
 
+// Buffered is how many received bytes are not consumed yet.
+func (l *link) Buffered() int { return l.w - l.r + len(l.msgs) - l.mr }
+
 // drain reads events until there is no more, and joins their data.
 func drain(t testing.TB, o *Opener) (data []byte, last EventKind) {
 	t.Helper()

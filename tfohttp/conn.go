@@ -43,6 +43,7 @@ type Conn struct {
 	state    *tls.ConnectionState
 	deadline [2]time.Time // for reading and writing, set before there was a connection
 	old      bool         // the connection was a spare
+	unread   []byte       // what was read from it before
 	broken   bool         // it ended, and not by Close
 	answered bool         // it brought part of a response
 }
@@ -78,6 +79,9 @@ func (x *Conn) Read(p []byte) (int, error) {
 		if conn = x.ready.Load(); conn == nil {
 			return 0, x.failure()
 		}
+	}
+	if n := x.readOld(p); n > 0 {
+		return n, nil
 	}
 	n, err := conn.Read(p)
 	x.ended(err)

@@ -8,8 +8,19 @@ import (
 	"github.com/tlstfo/tlstfo"
 )
 
-// A spare may have been closed by the server while nobody read from it. net/http starts a request over for which it had an idle
+// A spare may be closed by the server at the moment when it is taken. net/http starts a request over for which it had an idle
 // connection that was closed so, but takes a spare for a new connection, to which that cannot happen: call.again sees to it.
+
+// readOld reads what was read from the connection while it was a spare.
+func (x *Conn) readOld(p []byte) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := copy(p, x.unread)
+	if x.unread = x.unread[n:]; len(x.unread) == 0 {
+		x.unread = nil
+	}
+	return n
+}
 
 // ended keeps in mind that the connection ended, unless it was closed here or a deadline passed.
 func (x *Conn) ended(err error) {

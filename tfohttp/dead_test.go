@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,20 +36,44 @@ func (p *peer) abandoned(t *testing.T) (*Transport, *peerConn) {
 	return tr, conn
 }
 
-// awaitSpare waits until the client has a spare.
-func (p *peer) awaitSpare(t *testing.T, tr *Transport) {
+// awaitSpare waits until the client has a spare; awaitNoSpare until it has none, before it would drop a good one.
+func (p *peer) awaitSpare(t *testing.T, tr *Transport)   { p.await(t, tr, true, 10*time.Second) }
+func (p *peer) awaitNoSpare(t *testing.T, tr *Transport) { p.await(t, tr, false, spareFor-time.Second) }
+
+func (p *peer) await(t *testing.T, tr *Transport, want bool, limit time.Duration) {
 	t.Helper()
 	key := host(newRequest(t, "GET", p.url, nil).URL)
-	for range 1000 {
-		if tr.hosts.hasSpare(key, tr.hosts.proto(key)) {
+	for start := time.Now(); time.Since(start) < limit; time.Sleep(time.Millisecond) {
+		if tr.hosts.hasSpare(key, tr.hosts.proto(key)) == want {
 			return
 		}
-		time.Sleep(time.Millisecond)
 	}
-	t.Fatal("no spare")
+	t.Fatalf("a spare: %v, for %v", !want, limit)
 }
 
-// A spare that the server closed before anybody took it fails no request that can be made again.
+// What the server says on a spare is not lost, however much it is, and the connection is the one that is used then.
+func TestSpareKeepsWhatWasSaid(t *testing.T) {
+	said := frame(frameSettings, 0, 0, "")
+	for len(said) < 2*maxUnread {
+		said += frame(frameWindowUpdate, 0, 0, "\x00\x00\x00\x01")
+	}
+	for _, n := range []int{9, len(said) - 5} { // all that is whole is net/http's to read, and a part of a frame as well
+		p := newPeer(t, telling, protoHTTP2)
+		p.raw = func(_ int, c net.Conn) bool {
+			io.WriteString(c, said[:n])
+			untilHeaders(c)
+			io.WriteString(c, said[n:]+frame(frameHeaders, flagEndHeaders|flagEndStream, 1, "\x88")) // 200
+			io.Copy(io.Discard, c)
+			return true
+		}
+		tr, _ := p.abandoned(t)
+		if resp, _ := do(t, tr, newRequest(t, "POST", p.url, nil)); resp.StatusCode != 200 || len(p.accepted()) != 1 {
+			t.Errorf("%s over %d connections", resp.Status, len(p.accepted()))
+		}
+	}
+}
+
+// A spare that the server closed before anybody took it fails no request: whatever the request is, it is made on another connection.
 func TestDeadSpare(t *testing.T) {
 	halfClose := func(c *peerConn) { c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 	ways := map[string]func(c *peerConn){
@@ -64,15 +89,27 @@ func TestDeadSpare(t *testing.T) {
 			if name == "GOAWAY" && proto == protoHTTP1 {
 				continue
 			}
-			t.Run(name, func(t *testing.T) {
+			for _, method := range []string{"GET", "POST", "DELETE"} {
+				t.Run(name+" "+method, func(t *testing.T) {
+					p := newPeer(t, telling, proto)
+					tr, conn := p.abandoned(t)
+					end(conn)
+					p.awaitNoSpare(t, tr)
+					req := newRequest(t, method, p.url+"/x", nil)
+					if method == "POST" {
+						req = newRequest(t, method, p.url+"/x", io.NopCloser(strings.NewReader("body")))
+					}
+					do(t, tr, req)
+					if n := len(p.accepted()); n != 2 {
+						t.Errorf("%d connections", n)
+					}
+				})
+			}
+			t.Run(name+" at that moment", func(t *testing.T) {
 				p := newPeer(t, telling, proto)
 				tr, conn := p.abandoned(t)
-				end(conn)
-				time.Sleep(10 * time.Millisecond) // over loopback it is known by then; if not, that is right as well
+				go end(conn)
 				get(t, tr, p.url+"/x")
-				if n := len(p.accepted()); n != 2 {
-					t.Errorf("%d connections", n)
-				}
 			})
 		}
 	})

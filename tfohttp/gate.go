@@ -94,10 +94,10 @@ func (x *Conn) takeSpare() bool {
 	if x.early {
 		return false
 	}
-	conn := x.t.hosts.takeSpare(x.host, x.proto)
+	conn, unread := x.t.hosts.takeSpare(x.host, x.proto)
 	if conn != nil {
 		x.mu.Lock()
-		x.old = true
+		x.old, x.unread = true, unread
 		x.mu.Unlock()
 		x.publish(conn)
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // body is the body of a request that may have to be started over. One that cannot be had again by GetBody is kept open, as long as
@@ -109,10 +110,18 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// drain ends a response that nobody gets, so that its connection can be used again.
+const (
+	drainMost = 64 << 10
+	drainFor  = 100 * time.Millisecond // a short answer comes in one piece with its header, or soon after
+)
+
+// drain ends a response that nobody gets. If its end is near, its connection can be used again.
 func drain(resp *http.Response) {
-	if resp != nil {
-		io.CopyN(io.Discard, resp.Body, 64<<10)
-		resp.Body.Close()
+	if resp == nil {
+		return
 	}
+	late := time.AfterFunc(drainFor, func() { resp.Body.Close() })
+	defer late.Stop()
+	io.CopyN(io.Discard, resp.Body, drainMost)
+	resp.Body.Close()
 }

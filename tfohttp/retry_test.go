@@ -1,6 +1,7 @@
 package tfohttp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tlstfo/tlstfo"
 	"github.com/tlstfo/tlstfo/handshake"
@@ -75,6 +77,33 @@ func TestTooEarly(t *testing.T) {
 		}
 		if resp, _ := get(t, tr, p.url+"/z"); resp.StatusCode != http.StatusTooEarly || len(log.read()) != 6 {
 			t.Errorf("%s, and the server was asked %q; want the 425 to what was not early", resp.Status, log.read())
+		}
+	})
+}
+
+// A 425 whose body does not end, or is long, keeps nobody from the second answer.
+func TestTooEarlyEndless(t *testing.T) {
+	versions(t, func(t *testing.T, proto string) {
+		for _, length := range []int{1, drainMost + 1} {
+			answered := make(chan struct{})
+			first := true
+			p := newPeer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/warm" || !first {
+					return
+				}
+				first = false
+				w.WriteHeader(http.StatusTooEarly)
+				w.Write(make([]byte, length))
+				w.(http.Flusher).Flush()
+				<-answered
+			}), proto)
+			tr := p.warm(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			if resp, _ := do(t, tr, newRequest(t, "GET", p.url+"/x", nil).WithContext(ctx)); resp.StatusCode != 200 {
+				t.Errorf("%d bytes and more: %s", length, resp.Status)
+			}
+			close(answered)
 		}
 	})
 }

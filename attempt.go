@@ -228,23 +228,16 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 
 	case s == nil && r.cookie && slices.Contains(listed, last):
 		// The share that the server chose last time, alone, if that fits.
-		if err := build(listed, []tls.CurveID{last}, false); err != nil {
-			return err
-		}
-		const lean = 56 // bytes less, see handshake.Config.Lean
-		size := t.engine.HelloLen()
-		if size <= r.budget {
-			return nil
-		}
-		if size-lean <= r.budget {
-			return build(listed, []tls.CurveID{last}, true)
+		for _, lean := range []bool{false, true} {
+			if err := build(listed, []tls.CurveID{last}, lean); err != nil || t.engine.HelloLen() <= r.budget {
+				return err
+			}
 		}
 
 	case last != 0 && slices.Contains(listed, last) && !handshake.PostQuantum(last) && last != tls.X25519:
 		// A server that passed over the usual shares before would ask again.
 		return build(listed, []tls.CurveID{last}, false)
 	}
-	config.RequirePSK = false
 	return build(listed, nil, false)
 }
 

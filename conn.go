@@ -68,8 +68,8 @@ type Conn struct {
 
 // Read reads application data. Before the handshake is complete it waits for
 // it, within the read deadline; on a Conn of DialDeferred that has written nothing yet, see
-// Dialer.ReadGrace. After close_notify it returns io.EOF, after a transport that
-// ended without io.ErrUnexpectedEOF.
+// Dialer.ReadGrace. After close_notify it returns io.EOF. If the transport ends
+// and no close_notify came, it returns io.ErrUnexpectedEOF.
 func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.awaitRead(); err != nil {
 		return 0, err

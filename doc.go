@@ -104,16 +104,16 @@
 //	Certificates                         honoured
 //	NameToCertificate                    servers only
 //	GetCertificate                       servers only
-//	GetClientCertificate                 honoured; such sessions stay within their Dialer. The engine gives it no context
+//	GetClientCertificate                 honoured; sessions as Dialer.Partition says. The engine gives it no context
 //	GetConfigForClient                   servers only
-//	VerifyPeerCertificate                honoured, on full handshakes only, as crypto/tls does
+//	VerifyPeerCertificate                honoured, on full handshakes only, as crypto/tls does; sessions as Dialer.Partition says
 //	VerifyConnection                     honoured; asked before early data leaves as well (HandshakeComplete is false then)
 //	RootCAs                              honoured; a stored session is verified against it anew
 //	NextProtos                           honoured
 //	ServerName                           honoured
 //	ClientAuth                           servers only
 //	ClientCAs                            servers only
-//	InsecureSkipVerify                   honoured; such sessions stay within their Dialer
+//	InsecureSkipVerify                   honoured; sessions as Dialer.Partition says
 //	CipherSuites                         TLS 1.2 and older: honoured by crypto/tls. TLS 1.3 suites cannot be chosen there either
 //	PreferServerCipherSuites             has no effect in crypto/tls either
 //	SessionTicketsDisabled               honoured
@@ -121,7 +121,7 @@
 //	ClientSessionCache                   honoured by crypto/tls; the engine keeps sessions in Dialer.Sessions: those of crypto/tls lack the early-data limit
 //	UnwrapSession                        servers only
 //	WrapSession                          servers only
-//	MinVersion                           honoured: TLS 1.3 means that crypto/tls is never asked
+//	MinVersion                           honoured: TLS 1.3 means no redial through crypto/tls
 //	MaxVersion                           below TLS 1.3: crypto/tls
 //	CurvePreferences                     honoured; as in crypto/tls its order means nothing
 //	DynamicRecordSizingDisabled          honoured

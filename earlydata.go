@@ -85,8 +85,9 @@ func notOffered(r handshake.EarlyReason) EarlyReason {
 // HEAD requests without a body *replayable* (RFC 9110, section 9.2.1, calls
 // them safe; RFC 8470 builds on it). It returns the length of first if that
 // is one or more such requests, whole and nothing else, and 0 for everything
-// else: a request that is cut short, one with a body or an Upgrade, Expect or
-// Proxy- field, any other method.
+// else: a request that is cut short, or has a bare CR or LF or a zero byte; one
+// with a Content-Length or Transfer-Encoding, whatever it says, or with a TE,
+// Trailer, Upgrade, Expect or Proxy- field; any other method or version.
 func ReplayableHTTP1(first []byte) int {
 	for rest := first; ; {
 		head, after, whole := bytes.Cut(rest, []byte("\r\n\r\n"))

@@ -15,9 +15,10 @@ const (
 	// maxSessionAge bounds a ticket, whatever lifetime the server gave it (RFC 8446, section 4.6.1: "Clients MUST NOT cache
 	// tickets for longer than 7 days"), and a line of tickets that came from one another: so long after the server proved
 	// who it is with its certificate, it must do so again.
-	maxSessionAge = 7 * 24 * time.Hour
+	maxSessionAge = handshake.MaxSessionLifetime
 
-	// maxSessionSize bounds an encoded session: a ticket has at most 64 KiB, its certificate chains little more.
+	// maxSessionSize bounds an encoded session: a ticket has less than 64 KiB (the engine offers none above 32), its
+	// certificate chains little more.
 	maxSessionSize = 256 << 10
 
 	sessionVersion = 1

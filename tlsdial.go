@@ -47,15 +47,18 @@ type Dialer struct {
 	Sessions SessionCache
 
 	// Partition names a part of Sessions. Dialers with different partitions
-	// never see each other's sessions. A TLSConfig with InsecureSkipVerify or
-	// VerifyPeerCertificate keeps its sessions out of Sessions, unless a
-	// partition is named: what those checked is not known to others.
+	// never see each other's sessions. Sessions that were made with
+	// GetClientCertificate stay within their Dialer, and those with
+	// InsecureSkipVerify or VerifyPeerCertificate as well, unless a partition is
+	// named: what these sent or checked cannot be told from a session.
 	Partition string
 
 	// Early is for DialDeferred and Client: it gets what was written first and
 	// returns how many of its bytes are *replayable*, from the start. Only those may ride as
 	// early data (RFC 8446, section 8: an attacker can make the server
 	// process them more than once). nil means none. See ReplayableHTTP1.
+	// It may be called for several connections at once. Conn.Close waits for it,
+	// so it must not call that.
 	Early func(first []byte) int
 
 	// EarlyData is asked before any early data leaves. nil allows what the
@@ -82,13 +85,13 @@ type Dialer struct {
 
 	// Timeout bounds what runs on after the dialling call has returned: the
 	// dial of DialDeferred, the handshake of DialEarly, the delivery in Close.
-	// 0 means NetDialer.Timeout, and 30 seconds where that is 0 too. (Dial
+	// 0, or less, means NetDialer.Timeout, and 30 seconds where that is 0 too. (Dial
 	// and DialContext are bound by their context and NetDialer alone.)
 	Timeout time.Duration
 
 	// Cork is how long DialDeferred with Early waits, from the first Write, for
 	// more to gather in the first flight. 0 means 1 ms; a negative Cork means
-	// no wait. HTTP/2 clients write their preface a moment before the request.
+	// no wait. A Read does not wait longer than ReadGrace for that. HTTP/2 clients write their preface a moment before the request.
 	Cork time.Duration
 
 	// ReadGrace is how long a Read that comes before any Write of a
@@ -99,7 +102,7 @@ type Dialer struct {
 
 	// HybridRefresh is the age of a session's last post-quantum key exchange
 	// from which a resumption sends the hybrid share again, even where it does not
-	// fit the SYN. 0 means 24 hours.
+	// fit the SYN. 0 means 24 hours; a negative HybridRefresh means always.
 	HybridRefresh time.Duration
 
 	// Hello builds ClientHellos; nil means the compact hello. Package

@@ -56,7 +56,7 @@ func (c *Client) finished(msg []byte, body cryptobyte.String, now time.Time) Fau
 // record if they fit, the messages that answer a CertificateRequest and
 // Finished (section 4.4).
 func (c *Client) lastFlight() Fault {
-	c.compatibilityCCS()
+	c.sendCCS()
 	if c.status == EarlyAccepted {
 		endOfEarlyData := []byte{byte(typeEndOfEarlyData), 0, 0, 0} // section 4.5
 		c.send(recordHandshake, endOfEarlyData)

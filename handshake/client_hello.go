@@ -131,7 +131,7 @@ func (c *Client) WriteEarly(p []byte) (n int, err error) {
 		n = int(c.earlyLeft)
 	}
 	if n > 0 {
-		c.compatibilityCCS()
+		c.sendCCS()
 		c.send(recordApplication, p[:n])
 		c.earlyLeft -= uint32(n)
 	}
@@ -150,10 +150,10 @@ func (c *Client) rejectEarly(reason EarlyReason) {
 	c.event = Event{Kind: EventEarlyRejected, Reason: reason}
 }
 
-// compatibilityCCS queues the change_cipher_spec of compatibility mode, once
+// sendCCS queues the change_cipher_spec of compatibility mode, once
 // (section D.4): before the second hello, or the first protected record. It is
 // never the last thing in the output, so that it costs no packet.
-func (c *Client) compatibilityCCS() {
+func (c *Client) sendCCS() {
 	if !c.sentCCS && len(c.hello.sessionID) > 0 {
 		c.out = appendPlaintext(c.out, recordCCS, versionTLS12, []byte{1})
 	}
@@ -163,7 +163,7 @@ func (c *Client) compatibilityCCS() {
 // fail is link's, with the change_cipher_spec before a protected alert.
 func (c *Client) fail(f Fault, cause error, info string) error {
 	if c.err == nil && c.writer != nil {
-		c.compatibilityCCS()
+		c.sendCCS()
 	}
 	return c.link.fail(f, cause, info)
 }

@@ -80,7 +80,7 @@ func (c *Client) selectALPN(data cryptobyte.String) Fault {
 		return FaultDecode
 	case !list.Empty() || !c.hello.offersALPN(proto):
 		return FaultBadALPN
-	case len(proto) == 2 && isGREASE(uint16(proto[0])<<8|uint16(proto[1])):
+	case len(proto) == 2 && IsGREASE(uint16(proto[0])<<8|uint16(proto[1])):
 		return FaultBadALPN // RFC 8701, section 3.1: never negotiated, though offered
 	}
 	c.info.alpn = string(proto)

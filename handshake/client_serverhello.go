@@ -153,7 +153,7 @@ func (c *Client) helloRetryRequest(msg []byte, h *serverHello, now time.Time) Fa
 	} else {
 		c.transcript.Write(c.hello.message)
 	}
-	c.compatibilityCCS()
+	c.sendCCS()
 	c.send(recordHandshake, c.hello.message)
 	c.retried, c.state = true, StateServerHelloRetried
 	return 0
@@ -177,7 +177,7 @@ func (c *Client) newShare(group tls.CurveID) (keyShare, Fault) {
 	if err != nil {
 		return keyShare{}, c.because(FaultInternal, err)
 	}
-	c.keys = []ShareKey{{group, keys[0].ecdh, keys[0].kem}}
+	c.keys = keys
 	return shares[0], 0
 }
 

@@ -111,7 +111,7 @@
 //     server without Certificate (CVE-2020-24613), a client without CertificateVerify
 //     (CVE-2022-25640), change_cipher_spec that starts keys early (CVE-2014-0224). The state
 //     machines above; change_cipher_spec is dropped or refused and does nothing
-//     (link.compatibilityCCS).
+//     (link.receiveCCS).
 //   - Messages in one record across a change of keys (CVE-2025-61730, RUSTSEC-2026-0285):
 //     link.setReader, helloRetryRequest, Server.clientHello and Opener.keyUpdate refuse if a
 //     byte is left over; link.record refuses anything else inside a message.

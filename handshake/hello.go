@@ -1,8 +1,6 @@
 package handshake
 
 import (
-	"crypto"
-	"crypto/ecdh"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -39,23 +37,6 @@ type Hello struct {
 	// application settings which Raw offers (draft-vvv-tls-alps), by application
 	// protocol. A protocol that is not here has empty settings.
 	ApplicationSettings map[string][]byte
-}
-
-// ShareKey is the private key behind one key share of a Hello.
-type ShareKey struct {
-	Group tls.CurveID
-	ECDH  *ecdh.PrivateKey    // nil where the group has no classical part
-	MLKEM crypto.Decapsulator // nil where the group has no ML-KEM part
-}
-
-// shared computes the secret from the server's share.
-func (k ShareKey) shared(serverShare []byte) ([]byte, Fault) {
-	g, ok := groupByID(k.Group)
-	if !ok || (g.curve != nil) != (k.ECDH != nil) || (g.kem != nil) != (k.MLKEM != nil) {
-		return nil, FaultInternal // the Builder's mistake
-	}
-	p := privateKey{group: g, ecdh: k.ECDH, kem: k.MLKEM}
-	return p.shared(serverShare)
 }
 
 // A Builder builds the first ClientHello of a connection. Connections that begin
@@ -104,11 +85,10 @@ func (CompactHello) BuildHello(cfg *Config, rand io.Reader) (*Hello, error) {
 	if _, err := io.ReadFull(rand, random[:]); err != nil {
 		return nil, err
 	}
-	hello := &Hello{Keys: make([]ShareKey, len(keys))}
+	hello := &Hello{Keys: keys}
 	size := 384 + len(cfg.ServerName) + len(protos)
-	for i, k := range keys {
-		hello.Keys[i] = ShareKey{k.group.id, k.ecdh, k.kem}
-		size += 4 + len(shares[i].data)
+	for _, s := range shares {
+		size += 4 + len(s.data)
 	}
 
 	b := cryptobyte.NewBuilder(make([]byte, 0, size))

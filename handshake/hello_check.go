@@ -31,9 +31,9 @@ var refusedNames = map[uint16]string{
 	24: "token_binding", 49: "post_handshake_auth", 57: "quic_transport_parameters", 30031: "channel_id", 30032: "channel_id",
 }
 
-// isGREASE tells whether a number is reserved so that nothing has it (RFC 8701,
+// IsGREASE tells whether a number is reserved so that nothing has it (RFC 8701,
 // section 2).
-func isGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
+func IsGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
 
 // checkOffer checks that whatever a server may accept of the hello can be
 // honoured. The error names what cannot.
@@ -49,7 +49,7 @@ func (c *Client) checkOffer() error {
 		switch {
 		case seen[typ]:
 			return fmt.Errorf("tls: the ClientHello has extension %d twice", typ) // section 4.2
-		case isGREASE(typ):
+		case IsGREASE(typ):
 		case name == "":
 			return fmt.Errorf("tls: the ClientHello offers %s (%d): an answer could not be honoured", refusedName(typ), typ)
 		default:
@@ -78,7 +78,7 @@ func (c *Client) checkExtension(typ uint16, data cryptobyte.String) error {
 			return errMalformed
 		}
 		for _, id := range algorithms {
-			if c.built.Decompressors[id] == nil && !isGREASE(id) {
+			if c.built.Decompressors[id] == nil && !IsGREASE(id) {
 				return fmt.Errorf("there is no decompressor for algorithm %d", id)
 			}
 		}
@@ -128,7 +128,7 @@ func (c *Client) checkShares(data cryptobyte.String) error {
 		switch {
 		case !skipPast(&groups, group):
 			return fmt.Errorf("the share for group %d is its second, or in another order than supported_groups, or for none that is listed there", group)
-		case c.key(tls.CurveID(group)) == nil && !isGREASE(group):
+		case c.key(tls.CurveID(group)) == nil && !IsGREASE(group):
 			return fmt.Errorf("there is no key for the share of group %d", group)
 		}
 	}

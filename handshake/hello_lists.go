@@ -16,7 +16,7 @@ func (c *Client) checkSuites() error {
 		switch name := missingSuites[id]; {
 		case suiteByID(id) != nil:
 			usable = true
-		case isGREASE(id):
+		case IsGREASE(id):
 		case name != "" || id>>8 == 0x13:
 			return fmt.Errorf("tls: the ClientHello offers a cipher suite that is not supported, %s (%#04x)", named(name), id)
 		}
@@ -33,7 +33,7 @@ func (c *Client) checkSuites() error {
 func checkGroup(id uint16) error {
 	_, ok := groupByID(tls.CurveID(id))
 	switch {
-	case ok || isGREASE(id) || isFiniteField(id):
+	case ok || IsGREASE(id) || isFiniteField(id):
 	case 1 <= id && id <= 22 || 26 <= id && id <= 28 || id == 0xff01 || id == 0xff02: // not for TLS 1.3 (RFC 8446, section 4.2.7)
 	default:
 		return fmt.Errorf("the group %s (%d) is not supported", named(missingGroups[id]), id)
@@ -50,7 +50,7 @@ func isFiniteField(id uint16) bool { return 256 <= id && id <= 260 }
 func checkAlgorithm(id tls.SignatureScheme) error {
 	_, ok := signatureHash(id)
 	switch {
-	case ok || isGREASE(uint16(id)):
+	case ok || IsGREASE(uint16(id)):
 	case id>>8 <= 6 && id&0xff <= 3: // a hash, and RSA, DSA or ECDSA, of TLS 1.2 (RFC 5246, section 7.4.1.4.1)
 	case id == 0x0420 || id == 0x0520 || id == 0x0620: // PKCS #1 v1.5, with which only clients sign (RFC 9963, section 2)
 	default:

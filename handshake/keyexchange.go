@@ -87,31 +87,31 @@ func (kem1024) newPublicKey(data []byte) (crypto.Encapsulator, error) {
 func (kem1024) publicLen() int     { return mlkem.EncapsulationKeySize1024 }
 func (kem1024) ciphertextLen() int { return mlkem.CiphertextSize1024 }
 
-// privateKey is what a client keeps of a key share that it offered.
-type privateKey struct {
-	group group
-	ecdh  *ecdh.PrivateKey    // nil: no classical part
-	kem   crypto.Decapsulator // nil: no ML-KEM part
+// ShareKey is the private key behind one key share of a Hello.
+type ShareKey struct {
+	Group tls.CurveID
+	ECDH  *ecdh.PrivateKey    // nil where the group has no classical part
+	MLKEM crypto.Decapsulator // nil where the group has no ML-KEM part
 }
 
 // generateKeyShares makes one key share for each group, in order. A hybrid and
 // the classical group that is a part of it share the classical key, which
 // draft-ietf-tls-hybrid-design, section 3.2, allows.
-func generateKeyShares(groups []tls.CurveID, rand io.Reader) ([]*privateKey, []keyShare, error) {
-	var keys []*privateKey
+func generateKeyShares(groups []tls.CurveID, rand io.Reader) ([]ShareKey, []keyShare, error) {
+	var keys []ShareKey
 	var shares []keyShare
 	for _, id := range groups {
 		g, ok := groupByID(id)
 		if !ok {
 			return nil, nil, errors.New("tls: unsupported group " + id.String())
 		}
-		k := &privateKey{group: g}
+		k := ShareKey{Group: id}
 		for _, other := range keys {
-			if other.group.classical == g.classical {
-				k.ecdh = other.ecdh
+			if o, _ := groupByID(other.Group); o.classical == g.classical {
+				k.ECDH = other.ECDH
 			}
 		}
-		public, err := k.generate(rand)
+		public, err := k.generate(g, rand)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -128,61 +128,66 @@ func GenerateKeyShare(group tls.CurveID, rand io.Reader) (ShareKey, []byte, erro
 	if err != nil {
 		return ShareKey{}, nil, err
 	}
-	return ShareKey{group, keys[0].ecdh, keys[0].kem}, shares[0].data, nil
+	return keys[0], shares[0].data, nil
 }
 
 // generate fills in the parts that are missing and returns the key share.
-func (k *privateKey) generate(rand io.Reader) (public []byte, err error) {
-	if k.ecdh == nil && k.group.curve != nil {
-		if k.ecdh, err = generateECDH(k.group.curve, rand); err != nil {
+func (k *ShareKey) generate(g group, rand io.Reader) (public []byte, err error) {
+	if k.ECDH == nil && g.curve != nil {
+		if k.ECDH, err = generateECDH(g.curve, rand); err != nil {
 			return nil, err
 		}
 	}
 	var point, encapsulation []byte
-	if k.ecdh != nil {
-		point = k.ecdh.PublicKey().Bytes()
+	if k.ECDH != nil {
+		point = k.ECDH.PublicKey().Bytes()
 	}
-	if k.group.kem != nil {
+	if g.kem != nil {
 		seed := make([]byte, mlkem.SeedSize)
 		if _, err := io.ReadFull(rand, seed); err != nil {
 			return nil, err
 		}
-		k.kem, err = k.group.kem.newKey(seed)
+		k.MLKEM, err = g.kem.newKey(seed)
 		clear(seed)
 		if err != nil {
 			return nil, err
 		}
-		encapsulation = k.kem.Encapsulator().Bytes()
+		encapsulation = k.MLKEM.Encapsulator().Bytes()
 	}
-	return k.group.join(point, encapsulation), nil
+	return g.join(point, encapsulation), nil
 }
 
 // shared is the client's half: the secret from the server's share. A share
 // that is no public key, or gives no secret, is FaultBadKeyShare (RFC 8446,
-// sections 4.2.8.2 and 7.4.2).
-func (k *privateKey) shared(serverShare []byte) ([]byte, Fault) {
-	kemLen := 0
-	if k.kem != nil {
-		kemLen = k.group.kem.ciphertextLen()
+// sections 4.2.8.2 and 7.4.2); FaultInternal means that a Builder gave the wrong
+// parts.
+func (k *ShareKey) shared(serverShare []byte) ([]byte, Fault) {
+	g, ok := groupByID(k.Group)
+	if !ok || (g.curve != nil) != (k.ECDH != nil) || (g.kem != nil) != (k.MLKEM != nil) {
+		return nil, FaultInternal
 	}
-	point, ciphertext, ok := k.group.cut(serverShare, kemLen)
+	kemLen := 0
+	if g.kem != nil {
+		kemLen = g.kem.ciphertextLen()
+	}
+	point, ciphertext, ok := g.cut(serverShare, kemLen)
 	if !ok {
 		return nil, FaultBadKeyShare
 	}
 	var classical, quantum []byte
 	var err error
-	if k.ecdh != nil {
+	if k.ECDH != nil {
 		var fault Fault
-		if classical, fault = agree(k.ecdh, point); fault != 0 {
+		if classical, fault = agree(k.ECDH, point); fault != 0 {
 			return nil, fault
 		}
 	}
-	if k.kem != nil {
-		if quantum, err = k.kem.Decapsulate(ciphertext); err != nil {
+	if k.MLKEM != nil {
+		if quantum, err = k.MLKEM.Decapsulate(ciphertext); err != nil {
 			return nil, FaultBadKeyShare
 		}
 	}
-	return k.group.joinSecrets(classical, quantum), 0
+	return g.joinSecrets(classical, quantum), 0
 }
 
 // answer is the server's half: the secret, and the server's share, for a

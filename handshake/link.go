@@ -135,7 +135,7 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 		header, body := pending[:recordHeaderLen], pending[recordHeaderLen:recordHeaderLen+n]
 
 		if typ == recordCCS {
-			if fault = l.compatibilityCCS(body); fault != 0 {
+			if fault = l.receiveCCS(body); fault != 0 {
 				return 0, nil, false, fault
 			}
 			continue
@@ -192,9 +192,9 @@ func (l *link) record() (typ recordType, data []byte, ok bool, fault Fault) {
 	}
 }
 
-// compatibilityCCS handles an unprotected change_cipher_spec (sections 5 and
+// receiveCCS handles an unprotected change_cipher_spec (sections 5 and
 // D.4): dropped during the handshake, a fault elsewhere.
-func (l *link) compatibilityCCS(body []byte) Fault {
+func (l *link) receiveCCS(body []byte) Fault {
 	if !l.allowCCS || len(body) != 1 || body[0] != 1 || len(l.msgs) > l.mr {
 		return FaultBadCCS
 	}

@@ -68,7 +68,7 @@ func TestServerTicketGREASE(t *testing.T) {
 		t.Errorf("%d tickets, with %v", count, seen)
 	}
 	for b := range 256 {
-		if v := greaseValue(byte(b)); !isGREASE(v) || v>>12 != uint16(b)>>4 {
+		if v := greaseValue(byte(b)); !IsGREASE(v) || v>>12 != uint16(b)>>4 {
 			t.Errorf("of %#02x: %#04x", b, v)
 		}
 	}
@@ -83,7 +83,7 @@ func greaseOf(t *testing.T, msg []byte) uint16 {
 		t.Fatalf("%x", msg)
 	}
 	list, fault := readExtensions(&body)
-	i := slices.IndexFunc(list, func(e extension) bool { return isGREASE(e.typ) })
+	i := slices.IndexFunc(list, func(e extension) bool { return IsGREASE(e.typ) })
 	if fault != 0 || len(list) != 2 || i < 0 {
 		t.Fatalf("%v: %v", fault, list)
 	}

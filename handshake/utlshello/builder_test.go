@@ -137,7 +137,7 @@ func TestGroups(t *testing.T) {
 	}
 	h := hellosIn(t, o.sent)[0]
 	groups, _ := h.shares()
-	if len(groups) != 2 || !isGREASE(groups[0]) || groups[1] != uint16(tls.X25519) {
+	if len(groups) != 2 || !handshake.IsGREASE(groups[0]) || groups[1] != uint16(tls.X25519) {
 		t.Errorf("shares of %v", groups)
 	}
 	if data := h.extensions[h.index(10)].data; len(data) != 8 || !bytes.Equal(data[4:], []byte{0, 29, 0, 23}) {

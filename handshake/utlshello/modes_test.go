@@ -88,7 +88,7 @@ func TestCookiePlace(t *testing.T) {
 			if second.extensions[last].typ == 21 {
 				last--
 			}
-			if !isGREASE(second.extensions[0].typ) || !isGREASE(second.extensions[last].typ) || at >= last {
+			if !handshake.IsGREASE(second.extensions[0].typ) || !handshake.IsGREASE(second.extensions[last].typ) || at >= last {
 				t.Errorf("%s: the cookie is at %d of %v", id.Str(), at, second.extensions)
 			}
 		case id.Client == utls.HelloFirefox_Auto.Client && before != 13, id.Client != utls.HelloFirefox_Auto.Client && before != 43:

@@ -76,7 +76,7 @@ func checkPlace(h hello, at int, id utls.ClientHelloID) bool {
 		if h.extensions[last].typ == 21 {
 			last--
 		}
-		return isGREASE(h.extensions[0].typ) && isGREASE(h.extensions[last].typ) && at > 0 && at < last
+		return handshake.IsGREASE(h.extensions[0].typ) && handshake.IsGREASE(h.extensions[last].typ) && at > 0 && at < last
 	case id.Client == utls.HelloFirefox_Auto.Client:
 		return h.extensions[at-1].typ == 51 && h.extensions[at+1].typ == 43
 	}

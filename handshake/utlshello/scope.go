@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	utls "github.com/refraction-networking/utls"
+
+	"github.com/tlstfo/tlstfo/handshake"
 )
 
 // SessionScope names the fingerprint by a digest: of its suites, its groups and which extensions it has. A tlstfo.Dialer
@@ -42,7 +44,7 @@ func digest(spec *utls.ClientHelloSpec) string {
 }
 
 func withoutGREASE(v uint16) uint16 {
-	if isGREASE(v) {
+	if handshake.IsGREASE(v) {
 		return utls.GREASE_PLACEHOLDER
 	}
 	return v

@@ -16,7 +16,7 @@ import (
 func fillShares(shares []utls.KeyShare, rand io.Reader) ([]handshake.ShareKey, error) {
 	var keys []handshake.ShareKey
 	for i := range shares {
-		if isGREASE(uint16(shares[i].Group)) {
+		if handshake.IsGREASE(uint16(shares[i].Group)) {
 			continue
 		}
 		key, public, err := handshake.GenerateKeyShare(tls.CurveID(shares[i].Group), rand)
@@ -46,6 +46,3 @@ func known(g utls.CurveID) bool { return slices.Contains(handshake.DefaultGroups
 func forbidden(g utls.CurveID, cfg *handshake.Config) bool {
 	return cfg.Groups != nil && known(g) && !slices.Contains(cfg.Groups, tls.CurveID(g))
 }
-
-// isGREASE tells whether a number is reserved for GREASE (RFC 8701, section 2).
-func isGREASE(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }

@@ -135,7 +135,7 @@ func (h hello) isPadded() bool {
 }
 
 func unGREASE(v uint16) uint16 {
-	if isGREASE(v) {
+	if handshake.IsGREASE(v) {
 		return 0x0a0a
 	}
 	return v

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"slices"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -129,4 +130,63 @@ func messageHash(sum []byte) []byte {
 var helloRetryRandom = [32]byte{
 	0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
 	0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+}
+
+// addTime adds milliseconds since 1970; 0 is the zero time.
+func addTime(b *cryptobyte.Builder, t time.Time) {
+	if t.IsZero() {
+		b.AddUint64(0)
+		return
+	}
+	b.AddUint64(uint64(t.UnixMilli()))
+}
+
+func readTime(s *cryptobyte.String, t *time.Time) bool {
+	var ms uint64
+	if !s.ReadUint64(&ms) {
+		return false
+	}
+	if ms != 0 {
+		*t = time.UnixMilli(int64(ms))
+	}
+	return ms == 0 || !t.IsZero() // addTime has one form of the zero time
+}
+
+func addBytes8(b *cryptobyte.Builder, data []byte) {
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(data) })
+}
+
+func addBytes16(b *cryptobyte.Builder, data []byte) {
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(data) })
+}
+
+func addBytes24(b *cryptobyte.Builder, data []byte) {
+	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(data) })
+}
+
+// The readBytes functions give nil for an empty vector.
+
+func readBytes8(s *cryptobyte.String, out *[]byte) bool {
+	var v cryptobyte.String
+	ok := s.ReadUint8LengthPrefixed(&v)
+	return ok && setBytes(out, v)
+}
+
+func readBytes16(s *cryptobyte.String, out *[]byte) bool {
+	var v cryptobyte.String
+	ok := s.ReadUint16LengthPrefixed(&v)
+	return ok && setBytes(out, v)
+}
+
+func readBytes24(s *cryptobyte.String, out *[]byte) bool {
+	var v cryptobyte.String
+	ok := s.ReadUint24LengthPrefixed(&v)
+	return ok && setBytes(out, v)
+}
+
+func setBytes(out *[]byte, v cryptobyte.String) bool {
+	if len(v) > 0 {
+		*out = v[:len(v):len(v)]
+	}
+	return true
 }

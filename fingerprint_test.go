@@ -3,10 +3,12 @@ package tlstfo
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	utls "github.com/refraction-networking/utls"
@@ -188,6 +190,54 @@ func TestFingerprintStays(t *testing.T) {
 	d.TLSConfig.MaxVersion, d.Hello = tls.VersionTLS12, utlshello.Fingerprint(utls.HelloFirefox_Auto)
 	if _, err := d.Dial("tcp", o.addr); err == nil || !strings.Contains(err.Error(), "MaxVersion") {
 		t.Error(err)
+	}
+}
+
+// TestFingerprintTLS12Early: a server that went back to TLS 1.2 is dialled again after it got early data, which it cannot have read.
+func TestFingerprintTLS12Early(t *testing.T) {
+	o := newOrigin(t)
+	o.Update(func(c *handshake.ServerConfig) { c.NextProtos = []string{"h2"} })
+	var config *tls.Config
+	o.Update(func(c *handshake.ServerConfig) {
+		config = &tls.Config{Certificates: c.Certificates, NextProtos: c.NextProtos, MaxVersion: tls.VersionTLS12}
+	})
+	var conns atomic.Int32
+	addr := stdServer(t, config, func(c *tls.Conn) { conns.Add(1); echo(c) })
+	for _, fail := range []bool{false, true} {
+		for _, id := range []utls.ClientHelloID{utls.HelloChrome_Auto, utls.HelloFirefox_Auto} {
+			d := o.dialer()
+			d.TLSConfig.NextProtos = []string{"h2"}
+			d.Hello, d.FailOnReject = utlshello.Fingerprint(id), fail
+			o.prime(t, d)
+			key := func(addr string) string {
+				return sessionKey("", addr, d.TLSConfig) + "\x00hello " + helloScope(d.Hello)
+			}
+			s := d.own.Take(key(o.addr))
+			if s == nil {
+				t.Fatal("no session")
+			}
+			d.own.Put(key(addr), s)
+			conns.Store(0)
+			c, err := d.DialEarly(t.Context(), "tcp", addr, []byte("GET"))
+			if fail {
+				if err == nil {
+					err = c.HandshakeContext(t.Context())
+					c.Close()
+				}
+				if !errors.Is(err, ErrEarlyDataUncertain) {
+					t.Errorf("%s: %v; want ErrEarlyDataUncertain: nobody has authenticated the answer", id.Str(), err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			finish(t, c, "GET")
+			info := c.Info()
+			if info.Std == "" || info.Redials != 1 || info.Early.Broken != 3 || info.Early.Offered || c.ConnectionState().Version != tls.VersionTLS12 || conns.Load() != 2 {
+				t.Errorf("%s: %+v, %d connections", id.Str(), info, conns.Load())
+			}
+		}
 	}
 }
 

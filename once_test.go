@@ -54,7 +54,7 @@ func TestEachByteOnce(t *testing.T) {
 // once is an origin of which the wire and the keys are known, and a Dialer for it.
 type once struct {
 	*origin
-	d          *Dialer // of the round: tickets of others have other limits
+	d          *Dialer      // of the round: tickets of others have other limits
 	replayable atomic.Int64 // how many of the first bytes Dialer.Early says may be early
 	keys, wire lockedBuffer
 }

@@ -103,6 +103,28 @@ func TestFingerprintSServer(t *testing.T) {
 	s.check(users...)
 }
 
+// TestFingerprintNginxRetry: nginx that has P-384 only asks for a share of it, with and without a session, which it resumes. Early data is
+// refused by that, and comes again under traffic keys.
+func TestFingerprintNginxRetry(t *testing.T) {
+	lab := startLab(t)
+	n := startNginx(t, lab, func(s *settings) { s.Curve = "secp384r1" })
+	var users []*user
+	for _, name := range []string{"chrome", "firefox", "safari"} {
+		u := newUser(t, lab, lab.Server.IPv4.String(), profile{CA: n.credentials().ca, Fingerprint: name})
+		users = append(users, u)
+		for i, way := range []string{dial, dial, early} {
+			x := u.get(way)
+			if x.Err != "" || x.Resumed != (i > 0) || !x.SentHRR || x.Group != uint16(tls.CurveP384) || x.Early.Accepted || x.Redials != 0 {
+				t.Errorf("%s, request %d: %+v", name, i, x.summary())
+			}
+			if way == early && (!x.Early.Offered || x.EarlyReason != "hello retry request" || x.Early.Resent == 0) {
+				t.Errorf("%s: early data %+v (%s)", name, x.Early, x.EarlyReason)
+			}
+		}
+	}
+	n.check(users...)
+}
+
 // TestFingerprintSeeds: OpenSSL, which checks every share, takes randomized hellos, and their sessions and early data.
 func TestFingerprintSeeds(t *testing.T) {
 	lab := startLab(t)

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/tlstfo/tlstfo/handshake"
 	"github.com/tlstfo/tlstfo/tfo"
@@ -244,10 +243,5 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 // hybridIsDue tells whether the lineage's last post-quantum key exchange is so
 // old that the next one is due.
 func (c *Conn) hybridIsDue(s *handshake.Session) bool {
-	const usual = 24 * time.Hour
-	refresh := c.dialer.HybridRefresh
-	if refresh == 0 {
-		refresh = usual
-	}
-	return !s.HybridAt.IsZero() && wallSince(s.HybridAt, c.dialer.clock.now()) > refresh
+	return !s.HybridAt.IsZero() && wallSince(s.HybridAt, c.dialer.clock.now()) > c.dialer.hybridRefresh()
 }

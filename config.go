@@ -19,7 +19,7 @@ import (
 // clientConfig returns the config for a connection to addr, with ServerName
 // filled in, in a copy, as tls.Dial does, where addr has a name. addr is "" for Client.
 func clientConfig(config *tls.Config, network, addr string) (*tls.Config, error) {
-	if config.ServerName == "" && strings.HasPrefix(network, "tcp") {
+	if config.ServerName == "" && overTCP(network) {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err

@@ -1,9 +1,52 @@
 package tlstfo
 
 import (
+	"cmp"
+	"net"
 	"sync"
 	"time"
 )
+
+// SetDeadline sets both deadlines. It works in every phase of the Conn's life.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return c.setDeadlines(t, &c.readDeadline, &c.writeDeadline)
+}
+
+// SetReadDeadline sets the deadline of Reads. Before the handshake is complete
+// it binds the wait for it; passing does not end the dial.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, &c.readDeadline) }
+
+// SetWriteDeadline sets the deadline of Writes. Before the handshake is
+// complete it binds the wait for it; passing does not end the dial.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, &c.writeDeadline) }
+
+func (c *Conn) setDeadlines(t time.Time, which ...*deadline) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	var err error
+	for _, d := range which {
+		d.set(t)
+		if c.established() { // else the handshake has deadlines of its own, and settle applies these
+			err = cmp.Or(err, c.applyDeadline(d))
+		}
+	}
+	return err
+}
+
+// applyDeadline hands a deadline to the transport. The caller holds mu.
+func (c *Conn) applyDeadline(d *deadline) error {
+	var conn net.Conn = c.raw
+	if c.std != nil {
+		conn = c.std
+	}
+	if d == &c.readDeadline {
+		return conn.SetReadDeadline(d.get())
+	}
+	return conn.SetWriteDeadline(d.get())
+}
 
 // deadline is a read or write deadline that wakes who waits for something
 // else than the transport: the dial, the handshake. The zero value is no

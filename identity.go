@@ -42,7 +42,7 @@ func sessionKey(partition, place string, config *tls.Config) string {
 // placeOf names what was dialled. The name of a host is the same in either case, and leads to the same server over IPv4 and IPv6;
 // a path may be neither. No address over TCP has a zero byte.
 func placeOf(network, addr string) string {
-	if strings.HasPrefix(network, "tcp") {
+	if overTCP(network) {
 		return strings.ToLower(addr)
 	}
 	return network + "\x00" + addr

@@ -169,10 +169,7 @@ func (c *Conn) gather(p []byte) (int, error) {
 	}
 	taken := min(len(p), maxFirst-len(c.first))
 	c.first = append(c.first, p[:taken]...)
-	wait := c.dialer.Cork
-	if wait == 0 {
-		wait = defaultCork
-	}
+	wait := c.dialer.cork()
 	full := len(c.first) == maxFirst || wait < 0
 	if !full && c.cork == nil {
 		c.cork = time.AfterFunc(wait, c.goBegin)
@@ -210,11 +207,7 @@ func (c *Conn) awaitRead() error {
 	c.mu.Lock()
 	began := c.began
 	c.mu.Unlock()
-	grace := c.dialer.ReadGrace
-	if grace == 0 {
-		grace = defaultReadGrace
-	}
-	if !began && grace > 0 {
+	if grace := c.dialer.readGrace(); !began && grace > 0 {
 		timer := time.NewTimer(grace)
 		defer timer.Stop()
 		select {

@@ -145,12 +145,8 @@ func noteClientChain(config *tls.Config, sum *[]byte) *tls.Config {
 // attempt is the one whose SYN carried it and was acknowledged; nil: none.
 func (c *Conn) dialHello(ctx context.Context, p plan, t *attempt, hello []byte) (net.Conn, *tfo.Attempt, error) {
 	t.info.HelloBytes = len(hello)
-	if network := c.network; len(network) < 3 || network[:3] != "tcp" {
-		nd := c.dialer.NetDialer
-		if nd == nil {
-			nd = new(net.Dialer)
-		}
-		conn, err := nd.DialContext(ctx, network, c.addr)
+	if !overTCP(c.network) {
+		conn, err := c.dialer.netDialer().DialContext(ctx, c.network, c.addr)
 		if err != nil {
 			return nil, nil, err
 		}

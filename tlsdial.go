@@ -138,12 +138,6 @@ type Dialer struct {
 	testAcked bool        // SYN data was acknowledged
 }
 
-const (
-	defaultTimeout   = 30 * time.Second
-	defaultCork      = time.Millisecond
-	defaultReadGrace = 20 * time.Millisecond
-)
-
 // init settles what the first use needs.
 func (d *Dialer) init() {
 	d.once.Do(func() {
@@ -318,54 +312,6 @@ func (c *Conn) keepSessions(place string) {
 	if c.sessions == nil || privateSessions(c.config, d.Partition) {
 		c.sessions = d.own
 	}
-}
-
-// bind narrows a context to NetDialer's limits, which are for dial and
-// handshake together, as tls.Dialer has it.
-func (d *Dialer) bind(ctx context.Context) (context.Context, context.CancelFunc) {
-	nd := d.NetDialer
-	if nd == nil {
-		return ctx, func() {}
-	}
-	deadline := nd.Deadline
-	if nd.Timeout > 0 {
-		if t := time.Now().Add(nd.Timeout); deadline.IsZero() || t.Before(deadline) {
-			deadline = t
-		}
-	}
-	if deadline.IsZero() {
-		return ctx, func() {}
-	}
-	return context.WithDeadlineCause(ctx, deadline, ErrTimeout)
-}
-
-// deadline is when what runs on after a dialling call ends: NetDialer.Deadline is
-// for all of a dial.
-func (d *Dialer) deadline() time.Time {
-	t := time.Now().Add(d.timeout())
-	if nd := d.NetDialer; nd != nil && !nd.Deadline.IsZero() && nd.Deadline.Before(t) {
-		return nd.Deadline
-	}
-	return t
-}
-
-// fastOpen is FastOpen with its default.
-func (d *Dialer) fastOpen() *tfo.Memory {
-	if d.FastOpen != nil {
-		return d.FastOpen
-	}
-	return &d.ownFastOpen
-}
-
-// timeout is Timeout with its default.
-func (d *Dialer) timeout() time.Duration {
-	switch {
-	case d.Timeout > 0:
-		return d.Timeout
-	case d.NetDialer != nil && d.NetDialer.Timeout > 0:
-		return d.NetDialer.Timeout
-	}
-	return defaultTimeout
 }
 
 // Flush waits until no closed connection of this Dialer waits for tickets any

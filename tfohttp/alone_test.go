@@ -71,7 +71,7 @@ func TestAloneAndCanceled(t *testing.T) {
 				close(hold)
 				select {
 				case <-closed:
-				case <-time.After(10 * time.Second):
+				case <-time.After(30 * time.Second):
 					t.Errorf("%s, %s, keep-alives %v: the connection stays open", stage, method, keepAlives)
 				}
 			}

@@ -26,7 +26,7 @@ func TestCancelAtEachStage(t *testing.T) {
 			for _, stage := range []string{"resolve", "connect", "handshake"} {
 				for _, again := range []bool{false, true} {
 					tr := newTransport(t, p.config())
-					tr.TLSHandshakeTimeout = time.Second // as with net/http a dial may go on, for others
+					tr.TLSHandshakeTimeout = 3 * time.Second // as with net/http a dial may go on, for others
 					release := make(chan struct{})
 					reached := make(chan struct{}, 10)
 					hold := func(ctx context.Context) error {
@@ -69,7 +69,7 @@ func TestCancelAtEachStage(t *testing.T) {
 					}
 					start := time.Now()
 					resp, err := tr.RoundTrip(req.WithContext(ctx))
-					if !errors.Is(err, context.Canceled) || time.Since(start) > 5*time.Second {
+					if !errors.Is(err, context.Canceled) || time.Since(start) > 20*time.Second {
 						t.Errorf("%s, %s, again %v: %v, %v after %v", method, stage, again, resp, err, time.Since(start))
 					}
 					p.atAccept(nil)
@@ -81,7 +81,7 @@ func TestCancelAtEachStage(t *testing.T) {
 		}
 		cold(t, warm)
 		for i := 0; runtime.NumGoroutine() > before+5; i++ {
-			if i == 500 {
+			if i == 2000 {
 				stacks := make([]byte, 1<<16)
 				t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
 			}
@@ -110,8 +110,12 @@ func TestClientTimeout(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		}), proto)
-		client := &http.Client{Transport: p.warm(t), Timeout: 100 * time.Millisecond}
+		client := &http.Client{Transport: p.warm(t), Timeout: 50 * time.Millisecond}
 		resp, err := client.Get(p.url + "/body")
+		for err != nil && client.Timeout < time.Minute { // a busy machine takes longer for the header
+			client.Timeout *= 2
+			resp, err = client.Get(p.url + "/body")
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -190,7 +190,7 @@ func (p *peer) accepted() []*peerConn {
 // since returns those from the nth on, and waits for the first of them.
 func (p *peer) since(t *testing.T, n int) []*peerConn {
 	t.Helper()
-	for range 1000 {
+	for range 20000 {
 		if conns := p.accepted(); len(conns) > n {
 			return conns[n:]
 		}
@@ -229,7 +229,7 @@ func newTransport(t *testing.T, config *tls.Config) *Transport {
 func cold(t *testing.T, tr *Transport) {
 	t.Helper()
 	tr.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := tr.Flush(ctx); err != nil {
 		t.Fatal(err)
@@ -317,7 +317,7 @@ func replayOne(t *testing.T, early []byte) (requests []string) {
 	go ours.Write([]byte(string(early) + end))
 	select {
 	case <-idle:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Errorf("early data is no row of whole requests: %q", early)
 	}
 	close(l.done)

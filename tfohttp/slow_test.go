@@ -49,7 +49,7 @@ func TestSlowBodyOfEarlyRequest(t *testing.T) {
 		}
 	})
 	<-reading
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for _, method := range []string{"GET", "POST"} {
 		if _, body := do(t, tr, newRequest(t, method, p.url+"/quick", nil).WithContext(ctx)); body != "HTTP/2.0 "+method+" /quick" {

@@ -44,7 +44,8 @@ func TestDemoInterrupt(t *testing.T) {
 				}
 				unix.Kill(target, unix.SIGINT)
 				cmd.Wait()
-				if after > 100*time.Millisecond && (cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(errOut.String(), "interrupt")) {
+				began := after >= time.Second // before that a busy machine may not have got to main
+				if began && (cmd.ProcessState.ExitCode() != exitFailure || !strings.Contains(errOut.String(), "interrupt")) {
 					t.Errorf("exit code %d, stderr %q", cmd.ProcessState.ExitCode(), errOut.String())
 				}
 				if out.Len() > 0 || strings.Contains(errOut.String(), "netlab") {
@@ -59,7 +60,7 @@ func TestDemoInterrupt(t *testing.T) {
 // waitFor waits for what is to be so in a moment.
 func waitFor(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for range 1000 {
+	for range 5000 {
 		if so() {
 			return
 		}

@@ -38,9 +38,10 @@ func demoLog(t *testing.T, args ...string) (text string, all []*waterfall.Waterf
 	file := filepath.Join(t.TempDir(), "log.json")
 	start := time.Now()
 	r := runCommand(t, append([]string{"demo", "-log", file}, args...)...)
-	if took := time.Since(start); r.code != 0 || took > 15*time.Second {
-		t.Fatalf("exit code %d after %v: %s%s", r.code, took, r.out, r.err)
+	if r.code != 0 {
+		t.Fatalf("exit code %d: %s%s", r.code, r.out, r.err)
 	}
+	t.Logf("it took %v", time.Since(start)) // some seconds, unless the machine has other things to do
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tlstfo/tlstfo/internal/testpeer"
 )
@@ -188,9 +189,12 @@ func TestGetEarlyTimeout(t *testing.T) {
 		return okResponse
 	})
 	t.Cleanup(func() { close(stop) })
-	dir := s.warm(t)
-	mustFail(t, exitFailure, []string{"within 300ms"}, s.args(dir, "-timeout", "300ms")...)
-	if got := s.take(); len(got) != 1 || !got[0].early {
+	var got []seen
+	for limit := 300 * time.Millisecond; len(got) == 0 && limit < 30*time.Second; limit *= 3 { // a busy machine takes longer to get there
+		mustFail(t, exitFailure, []string{"within " + limit.String()}, s.args(s.warm(t), "-timeout", limit.String())...)
+		got = s.take()
+	}
+	if len(got) != 1 || !got[0].early {
 		t.Errorf("the server saw %+v", got)
 	}
 }

@@ -52,7 +52,8 @@
 // of this only compressed certificates, its own (ServerConfig.CertificateCompressors), and
 // puts GREASE into its tickets.
 //
-// The rest of this page is for who reviews the package.
+// The rest of this page is for who reviews the package. The README of interop/bogo has what BoringSSL's tests say, and
+// testdata/rfc8448 the traces of RFC 8448 that are reproduced byte for byte.
 //
 // # States
 //
@@ -149,12 +150,20 @@
 //     (ReplayRegister), and only where its age is what the client says. What was issued before the
 //     server started carries none. Early data under other parameters than the session's:
 //     Client.decideEarlyData, Server.earlyReason.
+//   - Early data taken for ordinary data, or the reverse: other keys, and EndOfEarlyData in the transcript
+//     (Client.lastFlight, Server.endOfEarlyData). A Client gives out no data before the server's Finished. Early
+//     data that is refused is skipped as far as the ticket allowed some, and no further (skipBudget).
+//   - A PSK with the hash of another suite, an index that was not offered, binders that cover too little:
+//     Client.resume, setBinder, Server.selectPSK, which after HelloRetryRequest have the transcript from the first hello on.
+//   - Truncation by who can end a TCP connection: an end without close_notify is no EventCloseNotify.
+//   - Comparisons that tell by their time how much was right: hmac.Equal for Finished and binders, and the AEADs'
+//     own for all else.
 //   - Protocols mixed up (ALPACA): a server has no default protocol where both sides list some
 //     (FaultNoSharedALPN), a client takes none that it did not offer (FaultBadALPN).
 //   - Floods of warnings (CVE-2016-8610), of change_cipher_spec (CVE-2020-12457), of KeyUpdates, of
-//     empty records: budget.go. Large messages (CVE-2016-6307) and large RSA keys
-//     (CVE-2023-29409): link.message, maxRSABits. What a server can make a client
-//     hold: TestHeldBeforeAuthentication. Work that grows with the square of a message: repeats,
+//     tickets, of empty records, skipped ones too: budget.go. Large messages (CVE-2016-6307) and large RSA keys
+//     (CVE-2023-29409): link.message, maxRSABits. What a peer can make this side
+//     hold: TestHeldBeforeAuthentication, TestHeldByServer. Work that grows with the square of a message: repeats,
 //     clientHello.lasting.
 //   - Secrets that outlive their use: a stage of the schedule is cleared by the next one,
 //     and all by a failure (Client.forget, Server.forget, Opener.forget).

@@ -2,6 +2,7 @@ package tfohttp
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/tlstfo/tlstfo"
+	"github.com/tlstfo/tlstfo/handshake"
 )
 
 // newProxy starts a proxy, for http and CONNECT, and returns its URL and what it was asked.
@@ -99,6 +103,25 @@ func TestProxyFailure(t *testing.T) {
 	zero.once.Do(zero.init)
 	if reflect.ValueOf(zero.proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer() {
 		t.Error("a zero Transport does not ask the environment for proxies")
+	}
+}
+
+// TestProxyHello: whoever chose a ClientHello is not shown with Go's, which net/http has through a proxy.
+func TestProxyHello(t *testing.T) {
+	proxy, asked := newProxy(t)
+	tr := newTransport(t, nil)
+	defer tr.CloseIdleConnections()
+	tr.Dialer = &tlstfo.Dialer{Hello: handshake.CompactHello{}}
+	tr.Proxy = http.ProxyURL(proxy)
+	body := &closeCounter{Reader: strings.NewReader("body")}
+	if _, err := tr.RoundTrip(newRequest(t, "POST", "https://nowhere.example", body)); !errors.Is(err, errProxyHello) || body.closed.Load() != 1 {
+		t.Errorf("%v, the body was closed %d times", err, body.closed.Load())
+	}
+	if len(*asked) > 0 {
+		t.Errorf("the proxy was asked %q", *asked)
+	}
+	if _, got := get(t, tr, "http://nowhere.example/"); got != "from the proxy" {
+		t.Errorf("plain HTTP, which has no ClientHello: %q", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package tfohttp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,7 +31,8 @@ type Transport struct {
 	Protocols *http.Protocols
 
 	// Proxy returns the proxy of a request; nil means http.ProxyFromEnvironment. What goes through a proxy
-	// neither rides in a SYN nor is early.
+	// neither rides in a SYN nor is early. An https request through one fails if Dialer.Hello is set: net/http speaks
+	// TLS there, and its ClientHello is Go's.
 	Proxy                  func(*http.Request) (*url.URL, error)
 	OnProxyConnectResponse func(ctx context.Context, proxyURL *url.URL, connectReq *http.Request, connectRes *http.Response) error
 	ProxyConnectHeader     http.Header
@@ -69,6 +71,8 @@ var _ http.RoundTripper = (*Transport)(nil)
 // maxTries bounds how often a request is started over: each time for another reason.
 const maxTries = 4
 
+var errProxyHello = errors.New("tfohttp: through a proxy the ClientHello is Go's, and Dialer.Hello is set")
+
 // RoundTrip implements http.RoundTripper. What leaves early is *replayable*: a request that mayBeEarly.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.once.Do(t.init)
@@ -79,6 +83,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err != nil:
 		closeBody(req)
 		return nil, err
+	case proxy != nil && t.dialer.Hello != nil:
+		closeBody(req)
+		return nil, errProxyHello
 	case proxy != nil:
 		resp, err := t.other.RoundTrip(req.WithContext(context.WithValue(req.Context(), proxyKey{}, proxy)))
 		if resp != nil {

@@ -28,7 +28,7 @@ type plan struct {
 
 // info is what the plan says of a connection that is made by it.
 func (p plan) info() ConnInfo {
-	return ConnInfo{Std: p.std, Redials: p.redials, Redial: p.redial, Hedged: p.hedged, Early: EarlyInfo{Broken: p.broken}}
+	return ConnInfo{CryptoTLS: p.std, Redials: p.redials, Redial: p.redial, Hedged: p.hedged, Early: EarlyInfo{Broken: p.broken}}
 }
 
 // attempt is one connection attempt: an engine with its first flight.
@@ -196,7 +196,7 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 		t.engine, err = handshake.NewClient(&config)
 		return err
 	}
-	t.info.PSKGroup = false
+	t.info.ClassicalOnly = false
 	if config.Hello != nil {
 		// It has groups and shares of its own, and CurvePreferences only forbids some.
 		return build(config.Groups, nil, false)
@@ -222,7 +222,7 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 			share = classical[0]
 		}
 		config.RequirePSK = !s.HybridAt.IsZero() && len(classical) < len(listed)
-		t.info.PSKGroup = config.RequirePSK
+		t.info.ClassicalOnly = config.RequirePSK
 		return build(classical, []tls.CurveID{share}, false)
 
 	case s == nil && r.cookie && slices.Contains(listed, last):

@@ -99,7 +99,7 @@ func TestGodebugDial(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if got := c.(*Conn).ConnectionState().CurveID; got != tls.X25519 || c.(*Conn).Info().Std != "" {
+	if got := c.(*Conn).ConnectionState().CurveID; got != tls.X25519 || c.(*Conn).Info().CryptoTLS != "" {
 		t.Errorf("group %v, %+v", got, c.(*Conn).Info())
 	}
 }

@@ -38,7 +38,7 @@ const (
 	EarlyIdentity                              // the stored identity no longer verifies: the session was dropped
 	EarlyPaused                                // the server broke on early data a short while ago
 	EarlyOnceOnly                              // another attempt of the same dial may have sent it
-	EarlyStd                                   // the connection runs in crypto/tls, which has none
+	EarlyCryptoTLS                             // the connection runs in crypto/tls, which has none
 	EarlyPeerDeclined                          // the server resumed the session and refused the early data
 	EarlyNotResumed                            // the server did not resume the session
 	EarlyHelloRetryRequest                     // the server asked for another hello (RFC 8446, section 4.1.4)

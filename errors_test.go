@@ -72,7 +72,7 @@ func TestErrorInfo(t *testing.T) {
 	for _, maxVersion := range []uint16{0, tls.VersionTLS12} {
 		var e *Error
 		_, err := (&Dialer{TLSConfig: &tls.Config{MaxVersion: maxVersion}}).Dial("tcp", addr)
-		if !errors.As(err, &e) || len(e.Info.FastOpen.Attempts) == 0 || e.Info.FastOpen.Attempts[0].Addr.String() != addr || (e.Info.Std != "") != (maxVersion != 0) {
+		if !errors.As(err, &e) || len(e.Info.FastOpen.Attempts) == 0 || e.Info.FastOpen.Attempts[0].Addr.String() != addr || (e.Info.CryptoTLS != "") != (maxVersion != 0) {
 			t.Errorf("%v, %+v", err, e)
 		}
 	}

@@ -35,7 +35,7 @@ func TestFingerprint(t *testing.T) {
 			finish(t, c, "GET")
 			info, state := c.Info(), c.ConnectionState()
 			hybrid := id == utls.HelloChrome_Auto
-			if !info.Resumed || !info.Early.Accepted || state.HelloRetryRequest || info.PSKGroup || (state.CurveID == tls.X25519MLKEM768) != hybrid {
+			if !info.Resumed || !info.Early.Accepted || state.HelloRetryRequest || info.ClassicalOnly || (state.CurveID == tls.X25519MLKEM768) != hybrid {
 				t.Errorf("%s: %+v, group %v", id.Str(), info, state.CurveID)
 			}
 			if want := append(protos, "h2")[0]; state.NegotiatedProtocol != want {
@@ -124,7 +124,7 @@ func TestFingerprintTLS12(t *testing.T) {
 		t.Fatal(err)
 	}
 	exchange(t, c, "hello")
-	if info := c.Info(); info.Std == "" || info.Redials != 1 || c.ConnectionState().Version != tls.VersionTLS12 {
+	if info := c.Info(); info.CryptoTLS == "" || info.Redials != 1 || c.ConnectionState().Version != tls.VersionTLS12 {
 		t.Errorf("%+v", info)
 	}
 	c.Close()
@@ -234,7 +234,7 @@ func TestFingerprintTLS12Early(t *testing.T) {
 			}
 			finish(t, c, "GET")
 			info := c.Info()
-			if info.Std == "" || info.Redials != 1 || info.Early.Broken != 3 || info.Early.Offered || c.ConnectionState().Version != tls.VersionTLS12 || conns.Load() != 2 {
+			if info.CryptoTLS == "" || info.Redials != 1 || info.Early.Broken != 3 || info.Early.Offered || c.ConnectionState().Version != tls.VersionTLS12 || conns.Load() != 2 {
 				t.Errorf("%s: %+v, %d connections", id.Str(), info, conns.Load())
 			}
 		}

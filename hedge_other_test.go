@@ -43,7 +43,7 @@ func TestHedgeOlder(t *testing.T) {
 			t.Fatal(err)
 		}
 		exchange(t, c, "hello")
-		if info := c.Info(); !info.Hedged || info.Redials != int(want)-1 || info.Std == "" || conns.Load() != want || info.FastOpen.Way != tfo.WayPlain {
+		if info := c.Info(); !info.Hedged || info.Redials != int(want)-1 || info.CryptoTLS == "" || conns.Load() != want || info.FastOpen.Way != tfo.WayPlain {
 			t.Errorf("std %v: %d connections, %+v", std, conns.Load(), info)
 		}
 		c.Close()

@@ -9,10 +9,10 @@ import (
 // ConnInfo says what happened on a connection, in numbers. It is filled as
 // things happen and final once HandshakeDone is closed. An *Error has it too.
 type ConnInfo struct {
-	Resumed bool   // a ticket was used, and the server resumed its session
-	Std     string // why the connection runs in crypto/tls; "" if it runs in this package's engine
-	Redials int    // dials after the first
-	Redial  string // why the last of them, or ""
+	Resumed   bool   // a ticket was used, and the server resumed its session
+	CryptoTLS string // why the connection runs in crypto/tls; "" if it runs in this package's engine
+	Redials   int    // dials after the first
+	Redial    string // why the last of them, or ""
 
 	// Hedged says that a plain connection was opened beside one whose SYN carried
 	// data and on which nothing followed the SYN-ACK. Redials counts it if it was
@@ -25,10 +25,10 @@ type ConnInfo struct {
 	HelloBytes int // the first ClientHello, with its record header
 	Overflow   int // bytes of the first flight that did not fit a SYN that could have carried it
 
-	RTT      time.Duration // from the SYN to the SYN-ACK; 0 for Client
-	Tickets  int           // tickets received so far
-	SentHRR  bool          // the server asked for a second hello
-	PSKGroup bool          // the key exchange listed no post-quantum group because the ticket's session has one
+	RTT               time.Duration // from the SYN to the SYN-ACK; 0 for Client
+	Tickets           int           // tickets received so far
+	HelloRetryRequest bool          // the server asked for a second hello
+	ClassicalOnly     bool          // the hello listed no post-quantum group, as the ticket's session is from one (see the package documentation)
 }
 
 // EarlyInfo says what became of early data.

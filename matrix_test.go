@@ -243,7 +243,7 @@ func checkExchange(t *testing.T, o *origin, d *Dialer, w way, want exchanged) {
 		t.Errorf("the server resumed %v, retried %v, and has the certificate of %q", v.info.State.DidResume, v.info.Retried, client)
 	}
 	info := c.Info()
-	if info.Early.Reason != want.reason || info.Early.Accepted != want.early || info.Resumed != want.resumed || info.SentHRR != want.retried ||
+	if info.Early.Reason != want.reason || info.Early.Accepted != want.early || info.Resumed != want.resumed || info.HelloRetryRequest != want.retried ||
 		c.ConnectionState().DidResume != want.resumed || info.Redials > 0 {
 		t.Errorf("info: %+v, want %+v", info, want)
 	}

@@ -127,7 +127,7 @@ func TestGivenTransport(t *testing.T) {
 		if err := c.Handshake(); err != nil {
 			t.Fatal(err)
 		}
-		if want := o == one; c.Info().SentHRR != want {
+		if want := o == one; c.Info().HelloRetryRequest != want {
 			t.Errorf("a second hello: %v, want %v", !want, want)
 		}
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {

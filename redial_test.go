@@ -34,7 +34,7 @@ func TestBroken(t *testing.T) {
 			if v := o.onlyVisit(t); v.data != "GET 1" || v.info.EarlyBytes != 0 {
 				t.Errorf("the application got %q, early %q", v.data, v.early())
 			}
-			if info := c.Info(); info.Redials != 1 || info.Early.Reason != EarlyBroke || info.Early.Broken != 5 || info.Early.Offered || info.Std != "" {
+			if info := c.Info(); info.Redials != 1 || info.Early.Reason != EarlyBroke || info.Early.Broken != 5 || info.Early.Offered || info.CryptoTLS != "" {
 				t.Errorf("%+v", info)
 			}
 			d.Flush(t.Context())
@@ -198,7 +198,7 @@ func TestHybridLineage(t *testing.T) {
 	finish(t, c, "GET 1")
 	d.Flush(t.Context())
 	v := o.onlyVisit(t)
-	if info := c.Info(); !info.PSKGroup || info.Redials != 0 || !info.Early.Accepted || info.Overflow != 0 ||
+	if info := c.Info(); !info.ClassicalOnly || info.Redials != 0 || !info.Early.Accepted || info.Overflow != 0 ||
 		v.early() != "GET 1" || v.info.Retried || v.info.State.CurveID != tls.X25519 {
 		t.Errorf("resumed: %+v, %+v", info, v.info)
 	}
@@ -277,7 +277,7 @@ func TestClassicalServer(t *testing.T) {
 		finish(t, c, "GET 1")
 		d.Flush(t.Context())
 		v := o.onlyVisit(t)
-		if info := c.Info(); info.Redials != 0 || info.PSKGroup || info.Overflow != 0 || v.info.Retried || v.info.State.CurveID != tls.CurveP256 {
+		if info := c.Info(); info.Redials != 0 || info.ClassicalOnly || info.Overflow != 0 || v.info.Retried || v.info.State.CurveID != tls.CurveP256 {
 			t.Errorf("%+v, %+v", info, v.info)
 		}
 		o.RotateTicketKeys(0)
@@ -448,7 +448,7 @@ func TestStateOfRedial(t *testing.T) {
 		t.Fatal(err)
 	}
 	finish(t, c, "x")
-	if info := c.Info(); info.PSKGroup || info.Resumed || info.Early.Reason != EarlyIdentity {
+	if info := c.Info(); info.ClassicalOnly || info.Resumed || info.Early.Reason != EarlyIdentity {
 		t.Errorf("%+v", info)
 	}
 }

@@ -267,7 +267,7 @@ func (s *shaking) complete() error {
 		}
 		t.info.Early.Resent = t.early // 0 where it left on an earlier dial: Broken counts that
 	}
-	t.info.Resumed, t.info.SentHRR = state.DidResume, state.HelloRetryRequest
+	t.info.Resumed, t.info.HelloRetryRequest = state.DidResume, state.HelloRetryRequest
 
 	flight := engine.AppendOutput(nil)
 	sealer, opener := engine.Split()

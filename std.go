@@ -18,7 +18,7 @@ import (
 // does. Nothing is early.
 func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 	t := &attempt{info: p.info()}
-	if t.info.Early.Reason = EarlyStd; len(p.early) == 0 {
+	if t.info.Early.Reason = EarlyCryptoTLS; len(p.early) == 0 {
 		t.info.Early.Reason = EarlyNotAsked
 	}
 	out := outcome{op: "dial"}

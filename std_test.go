@@ -149,7 +149,7 @@ func TestNotSentAgainStd(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = c.Handshake()
-			if info := c.Info(); info.Std == "" || info.Early.Broken == 0 {
+			if info := c.Info(); info.CryptoTLS == "" || info.Early.Broken == 0 {
 				t.Errorf("%v, %v: %+v", before, now, info)
 			}
 			switch {

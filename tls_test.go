@@ -132,7 +132,7 @@ func TestDial(t *testing.T) {
 			len(state.VerifiedChains) == 0 || state.ServerName != "test.example" || state.DidResume != (i > 0) {
 			t.Errorf("dial %d: unexpected state %+v", i, state)
 		}
-		if info := c.Info(); info.Std != "" || info.Resumed != (i > 0) || info.Early.Offered {
+		if info := c.Info(); info.CryptoTLS != "" || info.Resumed != (i > 0) || info.Early.Offered {
 			t.Errorf("dial %d: unexpected info %+v", i, info)
 		}
 		if err := c.VerifyHostname("test.example"); err != nil {
@@ -190,7 +190,7 @@ func TestOlderServer(t *testing.T) {
 		}
 		c := conn.(*Conn)
 		exchange(t, c, "hello")
-		if info, v := c.Info(), c.ConnectionState().Version; v != tls.VersionTLS12 || info.Std == "" || info.Redials != redials {
+		if info, v := c.Info(), c.ConnectionState().Version; v != tls.VersionTLS12 || info.CryptoTLS == "" || info.Redials != redials {
 			t.Errorf("dial %d: version %x, info %+v", i, v, info)
 		}
 		c.Close()
@@ -216,7 +216,7 @@ func TestOlderServerWarns(t *testing.T) {
 	}
 	defer c.Close()
 	exchange(t, c, "hello")
-	if info := c.Info(); info.Std == "" || info.Redials != 1 {
+	if info := c.Info(); info.CryptoTLS == "" || info.Redials != 1 {
 		t.Errorf("%+v", info)
 	}
 }
@@ -241,7 +241,7 @@ func TestOlderServerCloses(t *testing.T) {
 		}
 		defer c.Close()
 		exchange(t, c, "hello")
-		if info := c.Info(); info.Std == "" || info.Redials != 1 {
+		if info := c.Info(); info.CryptoTLS == "" || info.Redials != 1 {
 			t.Errorf("%x: %+v", last, info)
 		}
 	}

@@ -73,18 +73,18 @@ type answer struct {
 	Status int
 	Body   string
 
-	Early                   earlyInfo
-	Resumed, SentHRR        bool
-	Version, Group          uint16
-	HelloBytes, Overflow    int
-	SynBytes                int
-	CookieSent, SynAcked    bool
-	Redials                 int
-	Hedged                  bool
-	Redial, Std             string
-	Tickets                 int
-	PSKGroup                bool
-	EarlyReason, FastReason string
+	Early                      earlyInfo
+	Resumed, HelloRetryRequest bool
+	Version, Group             uint16
+	HelloBytes, Overflow       int
+	SynBytes                   int
+	CookieSent, SynAcked       bool
+	Redials                    int
+	Hedged                     bool
+	Redial, CryptoTLS          string
+	Tickets                    int
+	ClassicalOnly              bool
+	EarlyReason, FastReason    string
 }
 
 type earlyInfo struct {
@@ -217,11 +217,11 @@ func fill(a *answer, conn *tlstfo.Conn) {
 	info, state := conn.Info(), conn.ConnectionState()
 	a.Early = earlyInfo{info.Early.Offered, info.Early.Accepted, info.Early.Bytes, info.Early.Resent}
 	a.EarlyReason, a.FastReason = info.Early.Reason.String(), info.FastOpen.Why.String()
-	a.Resumed, a.SentHRR, a.PSKGroup = info.Resumed, info.SentHRR, info.PSKGroup
+	a.Resumed, a.HelloRetryRequest, a.ClassicalOnly = info.Resumed, info.HelloRetryRequest, info.ClassicalOnly
 	a.Version, a.Group = state.Version, uint16(state.CurveID)
 	a.HelloBytes, a.Overflow, a.SynBytes = info.HelloBytes, info.Overflow, info.FastOpen.SynBytes
 	a.CookieSent, a.SynAcked = info.FastOpen.CookieSent, info.FastOpen.SynAcked
-	a.Hedged, a.Redials, a.Redial, a.Std, a.Tickets = info.Hedged, info.Redials, info.Redial, info.Std, info.Tickets
+	a.Hedged, a.Redials, a.Redial, a.CryptoTLS, a.Tickets = info.Hedged, info.Redials, info.Redial, info.CryptoTLS, info.Tickets
 }
 
 // doStd makes the request with net/http and crypto/tls.

@@ -30,8 +30,8 @@ func TestGroups(t *testing.T) {
 				u.big = goRecord
 				x := u.get(early)
 				x.want(t, test.first, false)
-				if x.SentHRR != (test.first == 4) {
-					t.Errorf("hello retry request: %v", x.SentHRR)
+				if x.HelloRetryRequest != (test.first == 4) {
+					t.Errorf("hello retry request: %v", x.HelloRetryRequest)
 				}
 				for range 2 {
 					x = u.get(early)
@@ -52,8 +52,8 @@ func checkRemembered(t *testing.T, x *exchange, group tls.CurveID) {
 	if !syn.TFO.HasCookie() || !syn.ClientHello() || x.Overflow != 0 || syn.Len != x.HelloBytes || strings.HasSuffix(records, "cut") {
 		t.Errorf("the SYN holds %q, overflow %d, hello of %d bytes; want that it fits", records, x.Overflow, x.HelloBytes)
 	}
-	if x.SentHRR || x.Group != uint16(group) {
-		t.Errorf("hello retry request %v, group %v; want none, and %v", x.SentHRR, tls.CurveID(x.Group), group)
+	if x.HelloRetryRequest || x.Group != uint16(group) {
+		t.Errorf("hello retry request %v, group %v; want none, and %v", x.HelloRetryRequest, tls.CurveID(x.Group), group)
 	}
 }
 

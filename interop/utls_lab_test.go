@@ -87,7 +87,7 @@ func TestFingerprintSServer(t *testing.T) {
 		u := newUser(t, lab, ip, profile{CA: s.cred.ca, Fingerprint: name})
 		u.early = 2
 		users = append(users, u)
-		if x := s.get(u, early); x.Resumed || x.SentHRR || x.Version != tls.VersionTLS13 {
+		if x := s.get(u, early); x.Resumed || x.HelloRetryRequest || x.Version != tls.VersionTLS13 {
 			t.Errorf("%s: %+v", name, x.summary())
 		}
 		if x := s.get(u, early); !x.Resumed || !x.Early.Accepted {
@@ -96,7 +96,7 @@ func TestFingerprintSServer(t *testing.T) {
 	}
 	s.restart(ip, "-groups", "P-384")
 	for _, u := range users {
-		if x := s.get(u, early); x.Resumed || !x.SentHRR || x.Group != uint16(tls.CurveP384) || x.EarlyReason != "hello retry request" {
+		if x := s.get(u, early); x.Resumed || !x.HelloRetryRequest || x.Group != uint16(tls.CurveP384) || x.EarlyReason != "hello retry request" {
 			t.Errorf("%+v", x.summary())
 		}
 	}
@@ -114,7 +114,7 @@ func TestFingerprintNginxRetry(t *testing.T) {
 		users = append(users, u)
 		for i, way := range []string{dial, dial, early} {
 			x := u.get(way)
-			if x.Err != "" || x.Resumed != (i > 0) || !x.SentHRR || x.Group != uint16(tls.CurveP384) || x.Early.Accepted || x.Redials != 0 {
+			if x.Err != "" || x.Resumed != (i > 0) || !x.HelloRetryRequest || x.Group != uint16(tls.CurveP384) || x.Early.Accepted || x.Redials != 0 {
 				t.Errorf("%s, request %d: %+v", name, i, x.summary())
 			}
 			if way == early && (!x.Early.Offered || x.EarlyReason != "hello retry request" || x.Early.Resent == 0) {
@@ -159,7 +159,7 @@ func TestFingerprintTLS12(t *testing.T) {
 	n := startNginx(t, lab, func(s *settings) { s.TLS12 = true })
 	u := newUser(t, lab, ip, profile{CA: n.credentials().ca, Fingerprint: "firefox"})
 	x := u.get(early)
-	if x.Version != tls.VersionTLS12 || x.Std == "" || x.Redials != 1 {
+	if x.Version != tls.VersionTLS12 || x.CryptoTLS == "" || x.Redials != 1 {
 		t.Errorf("%+v", x.summary())
 	}
 	n.check(u)

@@ -136,11 +136,11 @@ func TestFingerprintModes(t *testing.T) {
 					t.Errorf("%s, group %v, visit %d: %v", name, group, i, err)
 					break
 				}
-				if info.Resumed != (i > 0) || info.Redials != 0 || info.Std != "" || group != 0 && (state.CurveID != group || !info.SentHRR && id.Seed == nil) {
+				if info.Resumed != (i > 0) || info.Redials != 0 || info.CryptoTLS != "" || group != 0 && (state.CurveID != group || !info.HelloRetryRequest && id.Seed == nil) {
 					t.Errorf("%s, group %v, visit %d: %+v", name, group, i, info)
 				}
 				// HelloRetryRequest rejects early data (RFC 8446, section 4.2.10).
-				if info.Early.Offered != (early != "") || info.Early.Accepted != (early != "" && !info.SentHRR) {
+				if info.Early.Offered != (early != "") || info.Early.Accepted != (early != "" && !info.HelloRetryRequest) {
 					t.Errorf("%s, group %v, visit %d: early data %+v", name, group, i, info.Early)
 				}
 			}

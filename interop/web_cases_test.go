@@ -123,8 +123,8 @@ func TestTLS12(t *testing.T) {
 		for i, want := range []struct{ conns, turns int }{{2, 6}, {1, 4}, {1, 4}} {
 			x := u.get(early)
 			x.want(t, want.turns, false)
-			if x.Version != tls.VersionTLS12 || x.Std == "" || len(x.conns) != want.conns || x.Early.Offered {
-				t.Errorf("request %d: version %x, crypto/tls because of %q, %d connections: %+v", i, x.Version, x.Std, len(x.conns), x.summary())
+			if x.Version != tls.VersionTLS12 || x.CryptoTLS == "" || len(x.conns) != want.conns || x.Early.Offered {
+				t.Errorf("request %d: version %x, crypto/tls because of %q, %d connections: %+v", i, x.Version, x.CryptoTLS, len(x.conns), x.summary())
 			}
 		}
 		u.post(dial, "a=b").want(t, 4, false)

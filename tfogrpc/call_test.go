@@ -44,7 +44,7 @@ func TestStdServer(t *testing.T) {
 			t.Errorf("addresses %v, %v", p.Addr, p.LocalAddr)
 		}
 		c.chat()
-		if info := c.info(); info.Early.Offered || info.Std != "" || i > 0 && info.Early.Reason != tlstfo.EarlyUnsupportedSession {
+		if info := c.info(); info.Early.Offered || info.CryptoTLS != "" || i > 0 && info.Early.Reason != tlstfo.EarlyUnsupportedSession {
 			t.Errorf("connection %d: %+v", i, info)
 		}
 		c.Close()

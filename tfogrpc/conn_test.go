@@ -180,7 +180,7 @@ func TestGivenOlder(t *testing.T) {
 	d := newDialer(ca)
 	c := newClient(t, d, addr)
 	_, p := c.call()
-	if s := p.AuthInfo.(credentials.TLSInfo).State; s.Version != tls.VersionTLS12 || len(c.spy.errs) != 0 || c.info().Std == "" {
+	if s := p.AuthInfo.(credentials.TLSInfo).State; s.Version != tls.VersionTLS12 || len(c.spy.errs) != 0 || c.info().CryptoTLS == "" {
 		t.Errorf("%+v", s)
 	}
 	c.Close()

@@ -106,10 +106,10 @@ func (p *prober) findings() *findings {
 	f.TLS = foundTLS{
 		Version: tls.VersionName(first.state.Version), CipherSuite: tls.CipherSuiteName(first.state.CipherSuite),
 		ALPN: first.state.NegotiatedProtocol, Group: groupName(first.state), GroupAgain: groupName(again.state),
-		SecondHello: first.info.SentHRR || first.state.HelloRetryRequest, Engine: engineOwn, WhyEngine: first.info.Std,
+		SecondHello: first.info.HelloRetryRequest || first.state.HelloRetryRequest, Engine: engineOwn, WhyEngine: first.info.CryptoTLS,
 	}
 	f.Tickets = foundTickets{Count: len(first.tickets), Resumed: again.info.Resumed || again.state.DidResume}
-	if first.info.Std != "" {
+	if first.info.CryptoTLS != "" {
 		f.TLS.Engine, f.Tickets.Count = engineStd, ticketsHidden
 	}
 	for _, ticket := range first.tickets {
@@ -205,7 +205,7 @@ func (c contact) roundTrips() int {
 	if c.info.Early.Accepted && !c.tooEarly {
 		saved++
 	}
-	return 2 + handshakeTrips(c.state, c.info.SentHRR) - saved
+	return 2 + handshakeTrips(c.state, c.info.HelloRetryRequest) - saved
 }
 
 // overflow is how much of the first flight did not fit the SYN that had the
@@ -245,8 +245,8 @@ func (f *findings) obstacles(again contact) (all []string) {
 		return all
 	}
 	switch {
-	case info.Std != "":
-		say("The connection ran in crypto/tls, which has no early data: %s.", info.Std)
+	case info.CryptoTLS != "":
+		say("The connection ran in crypto/tls, which has no early data: %s.", info.CryptoTLS)
 	case f.HTTP.Problem != "" && again.status == 0:
 		say("There was no response to an HTTP/1.1 request: what the server does with early data was not tried.")
 	case f.Tickets.Count == 0:
@@ -258,7 +258,7 @@ func (f *findings) obstacles(again contact) (all []string) {
 	case !info.Early.Accepted:
 		say("Early data was not accepted: %s.", cmp.Or(info.Early.Reason.String(), "no reason given"))
 	}
-	if info.SentHRR {
+	if info.HelloRetryRequest {
 		say("The server asked for a second hello: it prefers a group that the first one had no share of.")
 	}
 	if info.Redials > 0 {

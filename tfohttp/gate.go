@@ -62,12 +62,12 @@ func (x *Conn) release(c *call) {
 func (x *Conn) dial(ctx context.Context, early bool) {
 	x.phase, x.early = dialling, early
 	ctx, x.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	go x.run(ctx)
+	go x.run(ctx, x.cancel)
 }
 
 // run dials and completes the handshake. The first flight is sent early if it is *replayable*.
-func (x *Conn) run(ctx context.Context) {
-	defer x.cancel(nil)
+func (x *Conn) run(ctx context.Context, cancel context.CancelCauseFunc) {
+	defer cancel(nil)
 	err := x.establish(ctx)
 	if err == nil && !x.early {
 		err = x.deliver()
@@ -182,10 +182,10 @@ func (x *Conn) deliver() error {
 func (x *Conn) settle(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.phase, x.first = settled, nil
 	if x.early && earlyLeft(x.conn, err) {
 		x.carrier.leftEarly()
 	}
+	x.phase, x.first, x.carrier, x.cancel = settled, nil, nil, nil // the connection may live long, and is to hold no request of its youth
 	switch conn := x.conn; {
 	case err != nil && x.closed:
 		x.err = net.ErrClosed // whatever came of that

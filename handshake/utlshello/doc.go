@@ -25,7 +25,7 @@
 // would not be Firefox's. With a server that has no curve at all the dial fails by handshake.FaultGroupForShow.
 //
 // A server that says that it is older, by a TLS 1.2 ServerHello or a protocol_version alert, is dialled again through crypto/tls, whose
-// hello is Go's: for it there is no fingerprint. tlstfo.ConnInfo.Std says so. With tls.Config.MinVersion at TLS 1.3 such a dial
+// hello is Go's: for it there is no fingerprint. tlstfo.ConnInfo.CryptoTLS says so. With tls.Config.MinVersion at TLS 1.3 such a dial
 // fails instead. Any other answer, or none, never leads to Go's hello.
 //
 // # What of a tls.Config shows in the hello

@@ -19,12 +19,12 @@ func encoders() map[string]func(io.Writer) io.WriteCloser {
 		"1 zlib": func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
 		"3 zstd": func(w io.Writer) io.WriteCloser { z, _ := zstd.NewWriter(w); return z },
 	}
-	for _, bits := range []int{10, 17, 20, 21, 24} {
+	for _, bits := range []int{10, 17, 22, 24} {
 		all[fmt.Sprint("2 brotli, window of bits: ", bits)] = func(w io.Writer) io.WriteCloser {
-			return brotli.NewWriterOptions(w, brotli.WriterOptions{Quality: 2 + bits%10, LGWin: bits})
+			return brotli.NewWriterOptions(w, brotli.WriterOptions{Quality: 5, LGWin: bits})
 		}
 	}
-	for _, bits := range []int{13, 20, 23, 27} {
+	for _, bits := range []int{13, 23, 27} {
 		all[fmt.Sprint("3 zstd, window of bits: ", bits)] = func(w io.Writer) io.WriteCloser {
 			z, _ := zstd.NewWriter(w, zstd.WithWindowSize(1<<bits), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithSingleSegment(false))
 			return z
@@ -57,7 +57,7 @@ func expand(name string, data []byte) ([]byte, error) {
 func TestDecompressors(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	words := []string{"certificate ", "the ", "information", "\x00\x01", "Authority", " with ", "-----BEGIN", "\xff"}
-	for _, size := range []int{1, 2000, 150_000} {
+	for _, size := range []int{1, 2000, 60_000} {
 		var data []byte
 		for len(data) < size {
 			data = append(data, words[random.IntN(len(words))]...)

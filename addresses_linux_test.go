@@ -74,7 +74,7 @@ func TestRefusedSYN(t *testing.T) {
 		addr := port.Addr().String()
 		port.Close() // now it refuses
 		d := o.suspect(t)
-		d.testAcked, d.FailOnReject = false, fail
+		d.seen.acked, d.FailOnReject = false, fail
 		d.own.Put(sessionKey("", addr, o.config()), d.own.Take(sessionKey("", o.addr, o.config())))
 		var sockets atomic.Int32
 		d.NetDialer = &net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {

@@ -50,12 +50,18 @@ type room struct {
 	once   bool // early data is still allowed in this dial
 }
 
+// seen is what tests put in place of what the kernel tells of a path; the zero value changes nothing.
+type seen struct {
+	room  func(*room) // of a path with a cookie, say
+	acked bool        // SYN data was acknowledged
+}
+
 // newAttempt builds the first flight of an attempt: it takes a session, decides
 // what may be early, chooses the hello that fits, and seals the early data. What
 // it seals is replayable: plan.early has nothing else.
 func (c *Conn) newAttempt(p plan, r room) (*attempt, error) {
-	if c.dialer.testRoom != nil {
-		c.dialer.testRoom(&r)
+	if c.dialer.seen.room != nil {
+		c.dialer.seen.room(&r)
 	}
 	t := &attempt{info: p.info()}
 	session, chains, why := c.takeSession(p)

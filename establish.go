@@ -178,7 +178,7 @@ func (c *Conn) connect(ctx context.Context, p plan) (net.Conn, *attempt, outcome
 // synData returns the attempt that won if its SYN carried data that was
 // acknowledged, else nil.
 func (c *Conn) synData(p plan, info *tfo.Info) *tfo.Attempt {
-	if info.SynAcked || c.dialer.testAcked && !p.plain {
+	if info.SynAcked || c.dialer.seen.acked && !p.plain {
 		return info.Won
 	}
 	return nil

@@ -26,7 +26,7 @@ func TestFingerprint(t *testing.T) {
 			o.Update(func(c *handshake.ServerConfig) { c.NextProtos = []string{"h2", "http/1.1"} })
 			d := o.dialer()
 			d.TLSConfig.NextProtos, d.Hello = protos, utlshello.Fingerprint(id)
-			d.testRoom = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+			d.seen.room = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
 			o.prime(t, d)
 			c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("GET"))
 			if err != nil {

@@ -31,7 +31,7 @@ func TestHedgeIsBound(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // what hangs must end
 			defer cancel()
-			d := &Dialer{TLSConfig: &tls.Config{ServerName: "test.example", MinVersion: versions[0], MaxVersion: versions[1]}, testAcked: true}
+			d := &Dialer{TLSConfig: &tls.Config{ServerName: "test.example", MinVersion: versions[0], MaxVersion: versions[1]}, seen: seen{acked: true}}
 			_, err := d.DialContext(ctx, "tcp", addr)
 			var e *Error
 			if ctx.Err() != nil || !brokeOff(err) || !errors.As(err, &e) || !e.Info.Hedged || conns.Load() != 2 {

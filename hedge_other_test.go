@@ -33,7 +33,7 @@ func TestHedgeOlder(t *testing.T) {
 			}
 			echo(tls.Server(conn, config))
 		})
-		d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example"}, testAcked: true}
+		d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example"}, seen: seen{acked: true}}
 		want := int32(3)
 		if std {
 			d.TLSConfig.MaxVersion, want = tls.VersionTLS12, 2
@@ -75,7 +75,7 @@ func TestHedgeOlderInVain(t *testing.T) {
 			io.Copy(io.Discard, conn)
 			close(closed)
 		})
-		d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example", MaxVersion: tls.VersionTLS12}, testAcked: true}
+		d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.pool, ServerName: "test.example", MaxVersion: tls.VersionTLS12}, seen: seen{acked: true}}
 		if fails {
 			d.NetDialer = &net.Dialer{Control: nth(2, func() error { close(second); close(closed); return errors.New("no second one") })}
 		}
@@ -106,7 +106,7 @@ func TestHedgeGivenUp(t *testing.T) {
 				}
 				d := o.suspect(t)
 				if std {
-					d = &Dialer{TLSConfig: o.config(), Early: all, testAcked: true}
+					d = &Dialer{TLSConfig: o.config(), Early: all, seen: seen{acked: true}}
 					d.TLSConfig.MaxVersion = tls.VersionTLS12
 				}
 				reached := make(chan struct{})
@@ -196,7 +196,7 @@ func TestHedgeStorm(t *testing.T) {
 			for i := range 8 {
 				message := fmt.Sprintf("%d-%d", worker, i)
 				least[message], most[message] = stormDial(t, o, d, rng, message, &won)
-				d = &Dialer{TLSConfig: d.TLSConfig, Early: all, testAcked: true, Sessions: cmp.Or(d.Sessions, d.own)}
+				d = &Dialer{TLSConfig: d.TLSConfig, Early: all, seen: seen{acked: true}, Sessions: cmp.Or(d.Sessions, d.own)}
 			}
 			o.Close() // waits until the application has seen everything
 			seen := map[string]int{}

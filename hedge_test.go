@@ -30,7 +30,7 @@ func (o *origin) suspect(t *testing.T) *Dialer {
 	c.Close()
 	d.Flush(t.Context())
 	o.visit(t)
-	d.testAcked = true
+	d.seen.acked = true
 	return d
 }
 
@@ -92,7 +92,7 @@ func (c slowConn) Read(p []byte) (int, error) {
 func (o *origin) wantMark(t *testing.T, d *Dialer, marked bool) {
 	t.Helper()
 	o.script(func(_ int, conn net.Conn) net.Conn { return conn })
-	d.testAcked = false
+	d.seen.acked = false
 	c, err := d.dial(t.Context(), "tcp", o.addr)
 	if err != nil {
 		t.Fatal(err)

@@ -63,12 +63,12 @@ func TestPause(t *testing.T) {
 func TestPoorHello(t *testing.T) {
 	o := newOrigin(t)
 	d := o.dialer()
-	d.testRoom = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+	d.seen.room = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
 	o.prime(t, d)
 	poor := o.dialer()
 	poor.Sessions, poor.Hello = d.own, poorHello{}
-	for _, room := range []func(*room){nil, d.testRoom} {
-		poor.testRoom = room
+	for _, room := range []func(*room){nil, d.seen.room} {
+		poor.seen.room = room
 		c, err := poor.DialEarly(t.Context(), "tcp", o.addr, []byte("GET"))
 		if err != nil {
 			t.Fatal(err)

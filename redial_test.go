@@ -189,7 +189,7 @@ func TestHybridLineage(t *testing.T) {
 	o := newOrigin(t)
 	d := o.dialer()
 	d.TLSConfig.KeyLogWriter = &log
-	d.testRoom = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+	d.seen.room = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
 	o.prime(t, d)
 	c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("GET 1"))
 	if err != nil {
@@ -267,7 +267,7 @@ func TestClassicalServer(t *testing.T) {
 	o := newOrigin(t)
 	o.Update(func(c *handshake.ServerConfig) { c.Groups = []tls.CurveID{tls.CurveP256} })
 	d := o.dialer()
-	d.testRoom = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+	d.seen.room = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
 	o.prime(t, d)
 	for range 2 {
 		c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("GET 1"))
@@ -291,7 +291,7 @@ func TestCookieWithoutTicket(t *testing.T) {
 		o := newOrigin(t)
 		o.Update(func(c *handshake.ServerConfig) { c.Groups, c.NumTickets = []tls.CurveID{group}, -1 })
 		d := o.dialer()
-		d.testRoom = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+		d.seen.room = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
 		for i := range 2 {
 			conn, err := d.Dial("tcp", o.addr)
 			if err != nil {
@@ -352,12 +352,12 @@ func TestNotSentAgain(t *testing.T) {
 	cookie := func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
 	for name, change := range map[string]func(*testing.T, *origin, *Dialer){
 		"session refused, another certificate": func(t *testing.T, o *origin, d *Dialer) {
-			d.StrictIdentity, d.testRoom = true, cookie
+			d.StrictIdentity, d.seen.room = true, cookie
 			o.changeCertificate(t, "test.example")
 			o.RotateTicketKeys(0)
 		},
 		"session refused, another protocol": func(_ *testing.T, o *origin, d *Dialer) {
-			d.testRoom = cookie
+			d.seen.room = cookie
 			o.Update(func(c *handshake.ServerConfig) { c.NextProtos = []string{"two"} })
 			o.RotateTicketKeys(0)
 		},
@@ -378,9 +378,9 @@ func TestNotSentAgain(t *testing.T) {
 		d := o.dialer()
 		d.TLSConfig.NextProtos = []string{"one", "two"}
 		d.TLSConfig.Certificates = []tls.Certificate{o.cert}
-		d.testRoom = cookie // the lineage is hybrid
+		d.seen.room = cookie // the lineage is hybrid
 		o.prime(t, d)
-		d.testRoom = nil
+		d.seen.room = nil
 		change(t, o, d)
 		c, err := d.DialEarly(t.Context(), "tcp", o.addr, []byte("x"))
 		if err != nil {
@@ -436,7 +436,7 @@ func TestStateOfRedial(t *testing.T) {
 	o.Set(testpeer.Knobs{})
 	asked := 0
 	d = o.dialer()
-	d.testRoom = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
+	d.seen.room = func(r *room) { r.syn, r.cookie, r.budget = true, true, 1420 }
 	d.TLSConfig.VerifyConnection = func(state tls.ConnectionState) error {
 		if asked++; asked == 2 { // of the predicted state
 			return errors.New("not this ticket")

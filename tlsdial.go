@@ -133,9 +133,7 @@ type Dialer struct {
 	buffers      sync.Pool // *[]byte for outgoing records
 	received     handshake.BufferPool
 
-	// Tests only.
-	testRoom  func(*room) // a path with a cookie
-	testAcked bool        // SYN data was acknowledged
+	seen seen
 }
 
 // init settles what the first use needs.

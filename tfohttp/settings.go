@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -113,14 +114,30 @@ func protocols(set func(*http.Protocols, bool)) *http.Protocols {
 	return p
 }
 
-// hasHTTP2 tells whether net/http speaks HTTP/2: it can be switched off, by a build tag and by a GODEBUG setting.
+// hasHTTP2 tells whether net/http speaks HTTP/2: it can be switched off, by a build tag and by a GODEBUG setting, of the environment or else of
+// the program, in which a //go:debug line or its go.mod has it.
 func hasHTTP2() bool {
-	for setting := range strings.SplitSeq(os.Getenv("GODEBUG"), ",") {
-		if strings.TrimSpace(setting) == "http2client=0" {
-			return false
+	program := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "DefaultGODEBUG" {
+				program = s.Value
+			}
 		}
 	}
-	return !omitHTTP2
+	return !omitHTTP2 && http2Client(program+","+os.Getenv("GODEBUG"))
+}
+
+// http2Client tells whether GODEBUG settings leave HTTP/2 switched on; the last one counts.
+func http2Client(settings string) bool {
+	on := true
+	for setting := range strings.SplitSeq(settings, ",") {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(setting), "http2client="); ok {
+			value, _, _ = strings.Cut(value, "#") // where the tool bisect searches
+			on = value != "0"
+		}
+	}
+	return on
 }
 
 // proxyKey is the context key of the proxy of a request, where it is decided: Transport.Proxy is asked once.

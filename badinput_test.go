@@ -226,35 +226,6 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestSlowDrip: a server that sends a byte now and then, and never an end,
-// does not outlive the context, nor Dialer.Timeout.
-func TestSlowDrip(t *testing.T) {
-	noLeak(t)
-	addr := rawServer(t, func(conn net.Conn) {
-		conn.Write([]byte{22, 3, 3, 0x3f, 0xff, 2, 0, 0x3f, 0xfb}) // a ServerHello of 16 KiB
-		for {
-			if _, err := conn.Write([]byte{0}); err != nil {
-				return
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-	})
-	d := &Dialer{TLSConfig: &tls.Config{ServerName: "test.example"}, Timeout: 200 * time.Millisecond}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if _, err := d.DialContext(ctx, "tcp", addr); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("DialContext: %v", err)
-	}
-	c, err := d.DialDeferred(t.Context(), "tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Write([]byte("x")); !errors.Is(err, ErrTimeout) {
-		t.Errorf("Write: %v", err)
-	}
-	c.Close()
-}
-
 // TestBadArguments: nothing is dialled, and the error says what to do.
 func TestBadArguments(t *testing.T) {
 	for name, c := range map[string]struct {

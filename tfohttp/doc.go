@@ -59,6 +59,8 @@
 //     connection (Request.Close, DisableKeepAlives) has an HTTP/2 connection of its own, which MaxConnsPerHost does not count.
 //   - TLSHandshakeTimeout begins when the connection is up. While a server is silent in the handshake it ends an early request; on HTTP/2
 //     ResponseHeaderTimeout does not.
+//   - A response that only the end of the connection ends is whole if the server said close_notify (RFC 9112, section 9.8). Where it did not, reading
+//     the body ends with io.ErrUnexpectedEOF: what somebody on the path cut short looks the same. crypto/tls lets that pass.
 //   - HTTP2Config.StrictMaxConcurrentRequests is net/http's: with more requests at once than the server allows streams, some can be left waiting for
 //     good, here as there. Give requests a deadline, or leave it off.
 //   - Dial hooks are those of Transport.Dialer: its NetDialer, TLSConfig, Sessions and Trace. Its EarlyData is asked too before anything is early; its Early

@@ -25,7 +25,7 @@ type link struct {
 
 	allowCCS  bool // compatibility change_cipher_spec may come now (section D.4)
 	sawRecord bool
-	silent    bool // after Split: the keys for alerts are the Sealer's
+	silent    bool       // after Split: the keys for alerts are the Sealer's
 	skip      skipBudget // server: of early data that was refused
 }
 

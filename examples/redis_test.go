@@ -63,6 +63,24 @@ func Example_redisEarly() {
 	// Output: HELLO, INCR, HELLO (early), INCR, HELLO AUTH, INCR
 }
 
+// The server of these examples would see a part of a command that came early: a classifier that is wrong shows.
+func TestPartlyEarly(t *testing.T) {
+	s := serve(redisServer)
+	defer s.stop()
+	dialer := &tlstfo.Dialer{TLSConfig: s.roots, Early: func(first []byte) int { return len(first) - 3 }}
+	for range 2 {
+		db := redis.NewClient(&redis.Options{Addr: s.addr, Dialer: deferred(dialer), Protocol: 2, DisableIdentity: true})
+		if err := db.Incr(t.Context(), "hits").Err(); err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		dialer.Flush(t.Context())
+	}
+	if got, want := strings.Join(s.noted(), ", "), "HELLO, INCR, HELLO (partly early), INCR"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // replayableRedis returns how many of the first bytes are whole commands that change nothing. RESP has every command as an array of bulk strings:
 // "*2\r\n$3\r\nGET\r\n$4\r\nhits\r\n". All or nothing: what is not understood is not early.
 func replayableRedis(first []byte) int {

@@ -22,7 +22,8 @@ type server struct {
 
 	mu   sync.Mutex
 	log  []string
-	hits int // of redisServer's
+	ends map[*testpeer.ServerConn]int64 // where on a connection the last command ended
+	hits int                            // of redisServer's
 }
 
 // serve starts a server that runs handle for each connection.
@@ -35,7 +36,7 @@ func serve(handle func(*server, *testpeer.ServerConn)) *server {
 	if err != nil {
 		log.Fatal(err)
 	}
-	s := &server{done: make(chan error, 1)}
+	s := &server{done: make(chan error, 1), ends: make(map[*testpeer.ServerConn]int64)}
 	if s.peer, err = testpeer.New(cert); err != nil {
 		log.Fatal(err)
 	}
@@ -51,13 +52,18 @@ func serve(handle func(*server, *testpeer.ServerConn)) *server {
 
 func (s *server) stop() { s.peer.Close(); <-s.done }
 
-// note writes down a command, and whether it was early data: whether it ended within the first bytes of the connection that came so.
+// note writes down a command, which goes from the end of the one before to an offset on the connection, and whether it was early data: whether any
+// of it was among the first bytes of the connection that came so.
 func (s *server) note(conn *testpeer.ServerConn, command string, end int64) {
-	if end <= int64(conn.EarlyBytes()) {
-		command += " (early)"
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	switch start, early := s.ends[conn], int64(conn.EarlyBytes()); {
+	case end <= early:
+		command += " (early)"
+	case start < early:
+		command += " (partly early)"
+	}
+	s.ends[conn] = end
 	s.log = append(s.log, command)
 }
 

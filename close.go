@@ -19,7 +19,7 @@ import (
 // An established connection sends close_notify. Servers give their tickets
 // after the handshake, so that a short connection would miss them: where the
 // Dialer has few left for the server, the transport stays half open in the background until
-// they came, for at most two round trips or 3 s (see Dialer.Flush).
+// they came, for at most two round trips and 50 ms, and never more than 3 s (see Dialer.Flush).
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -239,7 +239,7 @@ func (c *Conn) linger() {
 		wait = min(lingerRTTs*rtt+lingerGrace, maxLingering)
 	}
 	c.raw.SetReadDeadline(time.Now().Add(wait))
-	for left := lingerBytes; left > 0; {
+	for left := lingerBytes; ; {
 		ev, err := c.opener.Next(time.Now())
 		switch {
 		case err != nil, ev.Kind == handshake.EventData, ev.Kind == handshake.EventCloseNotify:
@@ -249,6 +249,8 @@ func (c *Conn) linger() {
 			if c.hasTickets() {
 				return
 			}
+		case left <= 0:
+			return
 		default:
 			n, err := c.raw.Read(c.opener.Buffer())
 			c.opener.Advance(n)

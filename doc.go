@@ -64,14 +64,17 @@
 //     trips, where those take longer; more at a server that is known to be slow): a
 //     plain connection joins, the hedge. It sends a ClientHello without early data, and
 //     the connection whose server says a valid ServerHello first goes on; the other is closed. So
-//     a slow server sees a second ClientHello, and its application nothing of it.
+//     a slow server sees a second ClientHello, and its application nothing of it. Where the NetDialer's LocalAddr has a
+//     port, which two connections cannot share, there is no hedge: after 10 round trips of
+//     silence (1 to 10 s) the server is dialled once more, plainly.
 //   - Early data was sent, and the connection breaks, or stays silent for 10 round trips (1 to 10
 //     s), before a valid ServerHello: the server is dialled once more, without early data,
 //     and the bytes go under traffic keys. With Dialer.FailOnReject the error is
 //     [ErrEarlyDataUncertain] instead, and nothing joins a connection that early data went over.
 //
 // After a valid ServerHello nothing is dialled again, however long the answer takes. Where Fast Open did
-// harm it is left alone for a while (tfo.Memory), and so is early data to a host that broke on it (5 minutes).
+// harm it is left alone for a while (tfo.Memory), also when the dial was given up while its hedge had no answer yet; and so is early data to a
+// host that broke on it (5 minutes).
 //
 // # Which groups are offered
 //

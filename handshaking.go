@@ -45,6 +45,7 @@ type shaking struct {
 	heard bool // a byte came
 
 	pair     *pair         // nil: there is no hedge
+	began    time.Time     // when the first flight had left
 	patience time.Duration // how long it may stay silent before there is one
 	sent     time.Time     // when it began to be silent; zero if nobody wants to know
 	took     time.Duration // what the answer took since then
@@ -68,6 +69,7 @@ func (s *shaking) run(ctx context.Context) outcome {
 	raw := s.raw
 	s.stop = context.AfterFunc(ctx, func() { raw.Close() })
 	defer s.leave()
+	first := s
 	s.out.err = s.exchange(ctx)
 	if s.pair != nil {
 		s = s.pair.result(ctx)
@@ -77,6 +79,7 @@ func (s *shaking) run(ctx context.Context) outcome {
 	}
 	if !s.stop() && ctx.Err() != nil {
 		s.out.err = context.Cause(ctx)
+		s.out.unheard = first.unheard()
 	}
 	if err := s.out.err; err != nil {
 		if errors.Is(err, errSilence) {
@@ -99,6 +102,13 @@ func (s *shaking) exchange(ctx context.Context) error {
 		}
 	}
 	s.guard = s.c.given == nil && (s.t.early > 0 || s.out.synData != nil)
+	if s.out.synData != nil {
+		slow := s.c.dialer.hosts.get(s.c.hostKey).slow
+		s.began, s.patience = time.Now(), hedgeDelay(ctx, s.t.info.RTT, slow)
+		if slow > 0 {
+			s.sent = s.began
+		}
+	}
 	for {
 		ev, err := s.next()
 		if err != nil {
@@ -159,6 +169,11 @@ func (s *shaking) sendAlert() {
 	}
 }
 
+// unheard tells whether no byte came in the time after which there is a hedge.
+func (s *shaking) unheard() bool {
+	return !s.heard && !s.began.IsZero() && time.Since(s.began) >= s.patience
+}
+
 // earlyResult notes what the server said about early data.
 func (s *shaking) earlyResult(why EarlyReason) {
 	s.t.info.Early.Reason, s.out.earlyTold = why, true
@@ -208,13 +223,6 @@ func (s *shaking) watch(ctx context.Context) {
 			wait = silence(s.t.info.RTT)
 		}
 	case s.mayHedge():
-		if s.patience == 0 {
-			slow := s.c.dialer.hosts.get(s.c.hostKey).slow
-			s.patience = hedgeDelay(ctx, s.t.info.RTT, slow)
-			if slow > 0 {
-				s.sent = time.Now()
-			}
-		}
 		wait = s.patience
 	default:
 		wait = silence(s.t.info.RTT)

@@ -30,11 +30,13 @@ const (
 
 // hedgeDelay is how long a connection may stay silent after its SYN-ACK. slow is
 // what its server took for an answer when the last hedge was in vain: a server under
-// load must not get twice the load. A dial in a hurry leaves the hedge most of its time.
+// load must not get twice the load. A dial in a hurry leaves the hedge most of its time, and
+// the two round trips that it takes with half of one to spare, if a round trip of silence leaves as much.
 func hedgeDelay(ctx context.Context, rtt, slow time.Duration) time.Duration {
 	d := min(max(hedgeMin, hedgeRTTs*rtt, 2*slow), silenceMax)
 	if deadline, ok := ctx.Deadline(); ok {
-		d = min(d, max(time.Until(deadline)/3, hedgeRTTs*rtt))
+		left := time.Until(deadline)
+		d = min(d, max(min(left/3, left-5*rtt/2), rtt))
 	}
 	return d
 }
@@ -61,11 +63,21 @@ type pair struct {
 	failed bool     // the hedge did not help
 }
 
-// mayHedge tells whether a hedge may join: SYN data was acknowledged, and what
-// was early would be allowed to go again.
+// mayHedge tells whether a hedge may join: SYN data was acknowledged, what
+// was early would be allowed to go again, and a second connection can have a port.
 func (s *shaking) mayHedge() bool {
 	return s.pair == nil && s.guard && s.out.synData != nil && s.out.beforeHello &&
-		!(s.out.earlyLeft && s.c.dialer.FailOnReject)
+		!(s.out.earlyLeft && s.c.dialer.FailOnReject) && !s.c.dialer.onePort()
+}
+
+// onePort tells whether the caller chose the local port, which two connections
+// to a server cannot share.
+func (d *Dialer) onePort() bool {
+	if d.NetDialer == nil {
+		return false
+	}
+	local, _ := d.NetDialer.LocalAddr.(*net.TCPAddr)
+	return local != nil && local.Port != 0
 }
 
 // openHedge lets a hedge join.
@@ -80,7 +92,7 @@ func (s *shaking) openHedge(ctx context.Context) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s.pair = &pair{first: s, cancel: cancel, done: make(chan struct{})}
-	s.sent = time.Now().Add(-s.patience)
+	s.sent = s.began
 	s.out.hedged, s.t.info.Hedged = true, true
 	s.c.setInfo(s.t.info)
 	s.c.trace.redial(plan.redial, true)

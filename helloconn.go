@@ -1,6 +1,7 @@
 package tlstfo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -13,34 +14,40 @@ import (
 // crypto/tls writes before it does anything else. Where nothing comes back, the
 // first Read opens a hedge: a plain connection that gets the same ClientHello,
 // which is harmless to repeat. crypto/tls gets to see the one that is
-// answered first.
+// answered first. Where the first is alone its Read ends with errSilence at some time.
 type helloConn struct {
 	ctx     context.Context // of the handshake
-	dial    func(hello []byte) (conn net.Conn, patience time.Duration, err error)
+	dial    func(hello []byte) (conn net.Conn, w watchdog, err error)
 	opening func() // a hedge is about to be opened
 	hedge   func(ctx context.Context, hello []byte) (net.Conn, error)
 	swap    func(hedge net.Conn) // the hedge was answered first
 	took    func(time.Duration)  // the first was, and so long after its SYN-ACK
 
 	// Of the goroutine that reads.
-	hello    []byte
-	patience time.Duration // for the first byte; 0: it came, or there is no hedge
-	peeked   []byte        // read from the hedge before it was chosen
+	hello  []byte
+	watch  watchdog // until the first byte
+	peeked []byte   // read from the hedge before it was chosen
 
 	mu     sync.Mutex
 	conn   net.Conn // nil before the first Write
 	closed bool
 }
 
+// watchdog is how long a connection may stay silent.
+type watchdog struct {
+	hedge time.Duration // before there is a hedge; 0: there is none
+	alone time.Duration // where there is none, or none any more; 0: for ever
+}
+
 func (h *helloConn) Write(p []byte) (int, error) {
 	if conn := h.get(); conn != nil {
 		return conn.Write(p)
 	}
-	conn, patience, err := h.dial(p)
+	conn, watch, err := h.dial(p)
 	if err != nil {
 		return 0, err
 	}
-	if h.patience = patience; patience > 0 {
+	if h.watch = watch; watch.hedge > 0 {
 		h.hello = append([]byte(nil), p...)
 	}
 	if err := h.set(conn); err != nil {
@@ -76,17 +83,22 @@ func (h *helloConn) Read(p []byte) (int, error) {
 		n := copy(p, h.peeked)
 		h.peeked = h.peeked[n:]
 		return n, nil
-	case h.patience == 0 || len(p) == 0:
+	case h.watch.alone == 0 || len(p) == 0:
 		return conn.Read(p)
 	}
-	began, patience := time.Now(), h.patience
-	conn.SetReadDeadline(began.Add(patience))
-	h.patience = 0
+	began, watch := time.Now(), h.watch
+	h.watch = watchdog{}
+	conn.SetReadDeadline(began.Add(cmp.Or(watch.hedge, watch.alone)))
 	n, err := conn.Read(p)
-	conn.SetReadDeadline(time.Time{})
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-		n, err = h.race(conn, p, silence(patience/hedgeRTTs))
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && watch.hedge > 0 {
+		conn.SetReadDeadline(time.Time{})
+		n, err = h.race(conn, p, watch.alone)
 	}
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		reset(conn)
+		return 0, errSilence
+	}
+	conn.SetReadDeadline(time.Time{})
 	if n > 0 && h.get() == conn {
 		h.took(time.Since(began))
 	}
@@ -94,7 +106,7 @@ func (h *helloConn) Read(p []byte) (int, error) {
 }
 
 // race reads from a silent connection or from its hedge, whichever is answered
-// first, and closes the other. Once the first has failed the hedge has so long left.
+// first, and closes the other. Once one of them has failed the other has so long left.
 func (h *helloConn) race(first net.Conn, p []byte, left time.Duration) (int, error) {
 	h.opening()
 	ctx, cancel := context.WithCancel(h.ctx)
@@ -112,6 +124,11 @@ func (h *helloConn) race(first net.Conn, p []byte, left time.Duration) (int, err
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer func() {
+			if hedge == nil {
+				first.SetReadDeadline(time.Now().Add(left))
+			}
+		}()
 		conn, err := h.hedge(ctx, h.hello)
 		if err != nil {
 			return

@@ -24,6 +24,7 @@ type outcome struct {
 	info        ConnInfo           // of a dial that failed
 	beforeHello bool               // no valid ServerHello came
 	stalled     bool               // a hedge was answered, and no byte came on the connection that it was for
+	unheard     bool               // the dial was given up, and no byte had come in the time after which there is a hedge
 	hedged      bool               // there was a hedge
 	redials     int                // 1 if it was answered first
 	accepted    bool               // the server accepted the early data
@@ -37,7 +38,7 @@ func (out *outcome) noteEarly(t *attempt) {
 // silent tells whether nothing came on a connection whose SYN data was
 // acknowledged.
 func (out *outcome) silent() bool {
-	return out.synData != nil && (out.stalled || errors.Is(out.err, errSilence))
+	return out.synData != nil && (out.stalled || out.unheard || errors.Is(out.err, errSilence))
 }
 
 // earlyToBlame tells whether early data may be why a try broke. Who gives up a
@@ -71,8 +72,16 @@ func (c *Conn) mayBeOlder() bool { return c.config.MinVersion < tls.VersionTLS13
 // further, or nothing. An unauthenticated answer may be forged, so that it decides about
 // this call, and at most for a short time about later ones.
 func (c *Conn) redial(p plan, out outcome) (plan, bool) {
-	if c.given != nil || p.std != "" {
+	if c.given != nil {
 		return p, false
+	}
+	if p.std != "" { // crypto/tls had the whole range of versions; only the way there can be to blame
+		p.hedged = p.hedged || out.hedged
+		if p.plain || out.synData == nil || !errors.Is(out.err, errSilence) {
+			return p, false
+		}
+		p.plain, p.redial = true, rootCause(out.err)
+		return p, true
 	}
 	if out.earlyLeft && c.dialer.FailOnReject {
 		return p, false

@@ -22,24 +22,29 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 		t.info.Early.Reason = EarlyNotAsked
 	}
 	out := outcome{op: "dial"}
-	var took time.Duration
+	var began time.Time // when the hello had left; zero unless it was acknowledged in a SYN
+	var patience, took time.Duration
 	var transport net.Conn = c.given
 	if transport == nil {
 		var beside plan
 		var second attempt
 		transport = &helloConn{
 			ctx: ctx,
-			dial: func(hello []byte) (conn net.Conn, patience time.Duration, err error) {
+			dial: func(hello []byte) (conn net.Conn, w watchdog, err error) {
 				if conn, out.synData, err = c.dialHello(ctx, p, t, hello); err != nil {
-					return nil, 0, err
+					return nil, w, err
 				}
 				out.op = "handshake"
 				c.setTransport(conn, t)
 				c.trace.handshakeStart(&t.info)
-				if out.synData != nil {
-					patience = hedgeDelay(ctx, t.info.RTT, c.dialer.hosts.get(c.hostKey).slow)
+				if out.synData == nil {
+					return conn, w, nil
 				}
-				return conn, patience, nil
+				began, patience = time.Now(), hedgeDelay(ctx, t.info.RTT, c.dialer.hosts.get(c.hostKey).slow)
+				if w.alone = silence(t.info.RTT); !c.dialer.onePort() {
+					w.hedge = patience
+				}
+				return conn, w, nil
 			},
 			opening: func() {
 				out.hedged, t.info.Hedged = true, true
@@ -78,6 +83,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 		transport.Close()
 		if ctx.Err() != nil {
 			out.err = context.Cause(ctx)
+			out.unheard = took == 0 && !began.IsZero() && time.Since(began) >= patience
 		}
 		c.setInfo(t.info)
 		if out.op == "handshake" {

@@ -27,7 +27,9 @@
 // connection, so that it holds up none that goes ahead.
 //
 // One request is in the first flight of a connection, and that only if it was written whole before the dial; one with a body, only if no other
-// asked for the connection meanwhile. It is sent early at most once. No Early-Data field is sent: that is for proxies.
+// asked for the connection meanwhile. On HTTP/2 it is the first that asks for the connection, or none: where that one may not be early, the
+// connection dials at once without early data, and safe requests that come a moment later wait for the handshake too, one round trip more than if
+// they had been first. A request is sent early at most once. No Early-Data field is sent: that is for proxies.
 //
 // # What becomes of it
 //

@@ -290,8 +290,8 @@ func (c *Conn) Handshake() error {
 
 // HandshakeContext completes the handshake, dialling first where DialDeferred
 // put that off. Afterwards nothing is replayable any more: all that was handed
-// over has been accepted by the server, or goes under traffic keys. A context that ends first ends the Conn, as
-// with *tls.Conn.
+// over has been accepted by the server, or goes under traffic keys. A context that ends first, or has ended before, ends the
+// Conn, as with *tls.Conn; once the handshake is complete the context does not matter.
 func (c *Conn) HandshakeContext(ctx context.Context) error {
 	select {
 	case <-c.done: // whatever became of the context

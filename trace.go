@@ -26,7 +26,8 @@ type Trace struct {
 	// answers them, back-offs. Client calls none of them.
 	FastOpen tfo.Trace
 
-	// TicketTaken: a ticket was taken for an attempt, to be offered.
+	// TicketTaken: a ticket was taken for an attempt, to be offered; or by
+	// NextProto for a look, if the SessionCache has no Peek.
 	TicketTaken func(TraceTicket)
 	// TicketReturned: the ticket never left this machine, and went back.
 	TicketReturned func(TraceTicket)

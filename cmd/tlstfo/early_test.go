@@ -18,7 +18,7 @@ func TestGetEarly(t *testing.T) {
 	for run := range 2 {
 		for _, r := range lines(t, mustRun(t, s.args(dir, "-json", "-n", "4")...)) {
 			warm := run > 0 || r.N > 1
-			wire := len("GET / HTTP/1.1\r\nHost: server.test\r\nUser-Agent: tlstfo/" + version + "\r\n\r\n")
+			wire := len("GET / HTTP/1.1\r\nHost: server.test\r\nUser-Agent: " + userAgent + "\r\n\r\n")
 			want := earlyReport{Reason: "not asked"}
 			if warm {
 				want = earlyReport{Offered: true, Accepted: true, Bytes: wire, Reason: "accepted"}

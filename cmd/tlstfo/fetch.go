@@ -18,7 +18,7 @@ import (
 // client makes requests, each over a connection of its own.
 type client struct {
 	transport *tfohttp.Transport
-	early     bool   // requests are *replayable* and may ride in early data
+	early     bool   // what the Transport holds to be *replayable* may ride in early data
 	addr      string // to dial
 }
 
@@ -34,11 +34,11 @@ func newClient(o *options, dialer *tlstfo.Dialer, req *request) *client {
 		t.Protocols.SetHTTP1(o.http == "1.1")
 		t.Protocols.SetHTTP2(o.http == "2")
 	}
-	return &client{transport: t, early: o.early == "auto" && req.replayable, addr: req.addr}
+	return &client{transport: t, early: o.early == "auto" && o.data == nil, addr: req.addr}
 }
 
 // fetch makes one request, and writes the response's body to body. A
-// *replayable* request (client.early) may be sent in early data. It fills the
+// *replayable* request may be sent in early data, with client.early. It fills the
 // report as far as it comes.
 func (c *client) fetch(ctx context.Context, timeout time.Duration, req *request, body io.Writer, rep *report) error {
 	if timeout > 0 {
@@ -57,8 +57,8 @@ func (c *client) fetch(ctx context.Context, timeout time.Duration, req *request,
 	return err
 }
 
-// try makes the request, which is *replayable* if client.early says so: the
-// transport sends it again, and not early, if the server answers 425 Too Early.
+// try makes the request. Whether it is *replayable* the transport knows, which
+// sends it again, and not early, if the server answers 425 Too Early.
 func (c *client) try(ctx context.Context, req *request, body io.Writer, rep *report, w *watch) error {
 	mode := tfohttp.EarlyForbid
 	if c.early {

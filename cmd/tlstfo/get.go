@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tlstfo/tlstfo"
@@ -193,12 +194,21 @@ func get(ctx context.Context, args []string, std streams) error {
 func (c *client) fetchAll(ctx context.Context, o *options, req *request, std streams) error {
 	answered := 0
 	for n := 1; n <= o.n && ctx.Err() == nil; n++ {
-		body := std.out
-		if o.json {
-			body = io.Discard
+		progress := newProgress(std.err, terminalOf(std.err))
+		progress.say(fmt.Sprintf("request %d of %d: waiting for %s", n, o.n, c.addr))
+		body := &bodyWriter{Writer: std.out, begun: progress.done}
+		switch {
+		case o.json:
+			body.Writer = io.Discard
+			fallthrough
+		case !terminalOf(std.out).is: // where the body would be progress enough
+			body.begun = sync.OnceFunc(func() {
+				progress.say(fmt.Sprintf("request %d of %d: receiving from %s", n, o.n, c.addr))
+			})
 		}
 		rep := report{N: n}
 		err := c.fetch(ctx, o.timeout, req, body, &rep)
+		progress.done()
 		switch {
 		case err == nil:
 			answered++
@@ -212,10 +222,13 @@ func (c *client) fetchAll(ctx context.Context, o *options, req *request, std str
 		}
 		// The tickets of this connection are for the next one. Close bounds the
 		// wait: two round trips and the server's time.
+		between := newProgress(std.err, terminalOf(std.err))
+		between.say(fmt.Sprintf("request %d of %d is over: waiting for tickets, and for the next", n, o.n))
 		c.transport.Flush(ctx)
 		if n < o.n {
 			pause(ctx, o.wait)
 		}
+		between.done()
 	}
 	switch {
 	case answered == o.n:
@@ -224,6 +237,17 @@ func (c *client) fetchAll(ctx context.Context, o *options, req *request, std str
 		return context.Cause(ctx)
 	}
 	return errShown
+}
+
+// bodyWriter says when something is written.
+type bodyWriter struct {
+	io.Writer
+	begun func()
+}
+
+func (w *bodyWriter) Write(p []byte) (int, error) {
+	w.begun()
+	return w.Writer.Write(p)
 }
 
 // noProxy: the command connects by itself.

@@ -23,9 +23,9 @@ import (
 	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
-// version is what the User-Agent field says. It is short, since it rides in
+// userAgent is what the User-Agent field says. It is short, since it rides in
 // the SYN.
-const version = "0.1"
+const userAgent = "tlstfo"
 
 // command is a subcommand. Its run returns an error that was not shown yet:
 // usageError for a wrong command line, errShown for what is on stderr already.

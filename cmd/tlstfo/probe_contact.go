@@ -156,7 +156,7 @@ func (s *stdClient) contact(ctx context.Context, addr string, r *request) (stdCo
 		return stdContact{}, err
 	}
 	req.Host = r.hostField
-	req.Header.Set("User-Agent", "tlstfo/"+version)
+	req.Header.Set("User-Agent", userAgent)
 	resp, err := transport.RoundTrip(req)
 	w.mu.Lock()
 	defer w.mu.Unlock()

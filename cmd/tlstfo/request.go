@@ -11,19 +11,17 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 )
 
 // request is what is to be requested.
 type request struct {
-	http       *http.Request // of which each try takes a copy
-	method     string
-	host       string // of the URL, without the brackets and the zone of an IPv6 literal
-	addr       string // host:port to dial
-	hostField  string // the Host field
-	bytes      []byte // as it goes over the wire with HTTP/1.1
-	replayable bool   // it may ride in early data
+	http      *http.Request // of which each try takes a copy
+	method    string
+	host      string // of the URL, without the brackets and the zone of an IPv6 literal
+	addr      string // host:port to dial
+	hostField string // the Host field
+	bytes     []byte // as it goes over the wire with HTTP/1.1
 }
 
 // newRequest makes the request that the options ask for.
@@ -40,7 +38,7 @@ func newRequest(o *options, stdin io.Reader) (*request, error) {
 	if err != nil {
 		return nil, usageError(plainURLError(err))
 	}
-	req.Header.Set("User-Agent", "tlstfo/"+version)
+	req.Header.Set("User-Agent", userAgent)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as curl -d
 	}
@@ -63,13 +61,12 @@ func newRequest(o *options, stdin io.Reader) (*request, error) {
 	addr := cmp.Or(o.connect, net.JoinHostPort(u.Hostname(), port))
 	req.URL.Host, req.URL.User = addr, nil // Host and Authorization are set
 	return &request{
-		http:       req,
-		method:     method,
-		host:       host,
-		addr:       addr,
-		hostField:  req.Host,
-		bytes:      wire.Bytes(),
-		replayable: body == nil && replayable(req),
+		http:      req,
+		method:    method,
+		host:      host,
+		addr:      addr,
+		hostField: req.Host,
+		bytes:     wire.Bytes(),
 	}, nil
 }
 
@@ -186,17 +183,3 @@ func isToken(s string) bool {
 }
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
-
-// replayable tells whether a request without a body may be sent in early data:
-// its method is safe (RFC 9110, section 9.2.1; RFC 8470, section 2.1), and it
-// does not turn the connection into something else.
-func replayable(req *http.Request) bool {
-	switch req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-	default:
-		return false
-	}
-	return !slices.ContainsFunc([]string{"Upgrade", "Expect"}, func(name string) bool {
-		return req.Header.Values(name) != nil
-	})
-}

@@ -19,6 +19,8 @@ import (
 // to a connection that has not dialled, to fill its first flight. Any other makes the connection dial without early data,
 // or waits for the handshake, before a byte of it is written. Whatever the bytes are, they must also look like the one
 // request that was let through (see flight); if anything is in doubt the connection dials without early data.
+//
+// TLS, the addresses and the deadlines may be asked for and set by several goroutines at once, as with net.Conn.
 type Conn struct {
 	t      *Transport
 	host   string

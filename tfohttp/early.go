@@ -63,7 +63,7 @@ func canBeEarly(req *http.Request) bool {
 		return false
 	}
 	for name := range req.Header {
-		switch name = lower(name); name {
+		switch name = strings.ToLower(name); name {
 		case "upgrade", "expect", "content-length", "transfer-encoding", "te", "trailer", "early-data":
 			return false
 		default:
@@ -82,5 +82,3 @@ func canBeEarly(req *http.Request) bool {
 func hasBody(req *http.Request) bool {
 	return req.Body != nil && req.Body != http.NoBody
 }
-
-func lower(s string) string { return strings.ToLower(s) }

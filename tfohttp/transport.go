@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -164,5 +165,5 @@ func host(u *url.URL) string {
 	if port == "" {
 		port = "443"
 	}
-	return net.JoinHostPort(lower(u.Hostname()), port)
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }

@@ -239,7 +239,7 @@ func (c *Conn) chooseHello(t *attempt, config handshake.Config, r room) error {
 			}
 		}
 
-	case last != 0 && slices.Contains(listed, last) && !handshake.PostQuantum(last) && last != tls.X25519:
+	case last != 0 && slices.Contains(listed, last) && last != tls.X25519 && last != tls.X25519MLKEM768:
 		// A server that passed over the usual shares before would ask again.
 		return build(listed, []tls.CurveID{last}, false)
 	}

@@ -311,6 +311,27 @@ func TestCookieWithoutTicket(t *testing.T) {
 	}
 }
 
+// TestGroupRemembered: a server that once asked for another share is not made
+// to ask again, without a cookie either.
+func TestGroupRemembered(t *testing.T) {
+	for _, group := range handshake.DefaultGroups() {
+		o := newOrigin(t)
+		o.Update(func(c *handshake.ServerConfig) { c.Groups, c.NumTickets = []tls.CurveID{group}, -1 })
+		d := o.dialer()
+		for i := range 2 {
+			conn, err := d.Dial("tcp", o.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exchange(t, conn.(*Conn), "x")
+			conn.Close()
+			if v := o.onlyVisit(t); v.info.State.CurveID != group || i == 1 && v.info.Retried {
+				t.Errorf("%v, dial %d: a second hello: %v; the group is %v", group, i+1, v.info.Retried, v.info.State.CurveID)
+			}
+		}
+	}
+}
+
 // TestClosedWhileDialling closes a Conn at random moments of its life, beside
 // Reads and Writes.
 func TestClosedWhileDialling(t *testing.T) {

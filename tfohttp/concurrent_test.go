@@ -91,3 +91,53 @@ func TestThousand(t *testing.T) {
 		t.Logf("%d connections, %d with early data", len(conns), len(early))
 	})
 }
+
+// TestThousandAtOnce: a thousand requests that begin at the same moment, on a warm path, are each answered and handled once.
+func TestThousandAtOnce(t *testing.T) {
+	const requests = 1000
+	versions(t, func(t *testing.T, proto string) {
+		var handled sync.Map
+		p := newPeer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, twice := handled.LoadOrStore(r.URL.Path, true); twice && r.URL.Path != "/warm" {
+				t.Errorf("%s was handled again", r.URL.Path)
+			}
+			telling(w, r)
+		}), proto)
+		tr := p.client(t)
+		tr.MaxConnsPerHost, tr.TLSHandshakeTimeout = 32, -1
+		get(t, tr, p.url+"/warm")
+		cold(t, tr)
+		start := make(chan struct{})
+		var ready, done sync.WaitGroup
+		ready.Add(requests)
+		for i := range requests {
+			done.Go(func() {
+				method, path, body := "GET", fmt.Sprintf("/%d", i), io.Reader(nil)
+				if i%2 == 1 {
+					method, body = "POST", strings.NewReader("body")
+				}
+				req := newRequest(t, method, p.url+path, body)
+				ready.Done()
+				<-start
+				resp, err := tr.RoundTrip(req)
+				if err != nil {
+					t.Errorf("%s %s: %v", method, path, err)
+					return
+				}
+				got, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if !strings.Contains(string(got), method+" "+path) || err != nil {
+					t.Errorf("%q, %v, want %s %s", got, err, method, path)
+				}
+			})
+		}
+		ready.Wait()
+		close(start)
+		done.Wait()
+		for _, request := range replay(t, p.accepted()) {
+			if !strings.HasPrefix(request, "GET ") {
+				t.Errorf("%s came early", request)
+			}
+		}
+	})
+}

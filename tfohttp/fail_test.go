@@ -2,8 +2,10 @@ package tfohttp
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -148,4 +150,80 @@ func TestHeldAtGate(t *testing.T) {
 			t.Errorf("FailOnReject %v: the server was asked %q", fail, log.read())
 		}
 	}
+}
+
+// No response is handed out before the server's Finished was verified: not one that follows right behind it, where a byte of the record that has it was
+// changed on the way.
+func TestNoResponseBeforeFinished(t *testing.T) {
+	versions(t, func(t *testing.T, proto string) {
+		answered := make(chan struct{}, 9)
+		p := newPeer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			telling(w, r)
+			answered <- struct{}{}
+		}), proto)
+		var spoil atomic.Bool
+		url := spoiler(t, p.addr, &spoil)
+		tr := p.client(t)
+		tr.Dialer.FailOnReject = true // else it is made once more, and answered
+		get(t, tr, url)
+		<-answered
+		cold(t, tr)
+		spoil.Store(true)
+		resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+		if !errors.As(err, new(*tlstfo.Error)) {
+			t.Errorf("%v, %v; want an error of the handshake", resp, err)
+		}
+		<-answered // the response was there: the server had taken the early request
+	})
+}
+
+// spoiler is a relay to a server, which changes the last byte of the first encrypted record that comes from there, while it is to. It holds that
+// record back until the next one is there too.
+func spoiler(t *testing.T, server string, spoil *atomic.Bool) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			here, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer here.Close()
+				there, err := net.Dial("tcp", server)
+				if err != nil {
+					return
+				}
+				defer there.Close()
+				go func() {
+					io.Copy(there, here)
+					there.(*net.TCPConn).CloseWrite()
+				}()
+				var held []byte
+				for first := spoil.Load(); ; {
+					record := make([]byte, 5)
+					if _, err := io.ReadFull(there, record); err != nil {
+						return
+					}
+					record = append(record, make([]byte, binary.BigEndian.Uint16(record[3:]))...)
+					if _, err := io.ReadFull(there, record[5:]); err != nil {
+						return
+					}
+					const applicationData = 23
+					if first && record[0] == applicationData {
+						first, held = false, record
+						held[len(held)-1] ^= 1
+						continue
+					}
+					here.Write(append(held, record...))
+					held = nil
+				}
+			}()
+		}
+	}()
+	return "https://" + l.Addr().String()
 }

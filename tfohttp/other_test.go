@@ -2,12 +2,14 @@ package tfohttp
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"reflect"
 	"strings"
@@ -88,6 +90,69 @@ func TestProxy(t *testing.T) {
 		}
 		through.CloseIdleConnections()
 	})
+}
+
+// The hooks about CONNECT are those of net/http: what is asked for the proxy's sake, and what it said.
+func TestProxyHooks(t *testing.T) {
+	versions(t, func(t *testing.T, proto string) {
+		proxy, asked := newProxy(t)
+		s, tr := newStd(t, telling, proto)
+		tr.Proxy = http.ProxyURL(proxy)
+		tr.GetProxyConnectHeader = func(_ context.Context, u *url.URL, target string) (http.Header, error) {
+			return http.Header{"X-Proxy": {u.Host + " for " + target}}, nil
+		}
+		fault := errors.New("not this one")
+		refuse := false
+		tr.OnProxyConnectResponse = func(_ context.Context, u *url.URL, req *http.Request, resp *http.Response) error {
+			if u.Host != proxy.Host || req.Method != "CONNECT" || resp.StatusCode != 200 {
+				t.Errorf("%s, %s, %s", u, req.Method, resp.Status)
+			}
+			if refuse {
+				return fault
+			}
+			return nil
+		}
+		get(t, tr, s.URL)
+		target := s.Listener.Addr().String()
+		if want := "CONNECT " + target + " " + proxy.Host + " for " + target; len(*asked) != 1 || (*asked)[0] != want {
+			t.Errorf("the proxy was asked %q, want %q", *asked, want)
+		}
+		tr.CloseIdleConnections()
+		refuse = true
+		other := newRequest(t, "GET", s.URL, nil)
+		other.Close = true // on a connection of its own
+		if resp, err := tr.RoundTrip(other); !errors.Is(err, fault) {
+			t.Errorf("%v, %v", resp, err)
+		}
+	})
+}
+
+// What is plain HTTP, or goes through a proxy, is dialled by the NetDialer, as net/http would: no data of it is in a SYN, which takes other system calls than
+// a net.Dialer makes, and its connections are none of this package's.
+func TestOtherConnections(t *testing.T) {
+	proxy, _ := newProxy(t)
+	secure, tr := newStd(t, telling, protoHTTP1)
+	plain := httptest.NewServer(telling)
+	defer plain.Close()
+	viaProxy := newTransport(t, tr.Dialer.TLSConfig)
+	viaProxy.Proxy = http.ProxyURL(proxy)
+	for _, tt := range []struct {
+		tr   *Transport
+		url  string
+		ours bool
+	}{{tr, secure.URL, true}, {tr, plain.URL, false}, {viaProxy, secure.URL, false}, {viaProxy, plain.URL, false}} {
+		var conn net.Conn
+		trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { conn = i.Conn }}
+		do(t, tt.tr, newRequest(t, "GET", tt.url, nil).WithContext(httptrace.WithClientTrace(t.Context(), trace)))
+		if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			conn = over.NetConn()
+		}
+		_, ours := conn.(*Conn)
+		_, system := conn.(*net.TCPConn)
+		if ours != tt.ours || system == tt.ours {
+			t.Errorf("%s: the connection is a %T", tt.url, conn)
+		}
+	}
 }
 
 func TestProxyFailure(t *testing.T) {

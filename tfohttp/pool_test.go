@@ -2,11 +2,13 @@ package tfohttp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -153,6 +155,56 @@ func TestMaxConnsPerHost(t *testing.T) {
 				t.Errorf("%d connections were dialled, want 2 at most", most.Load())
 			}
 		})
+}
+
+// MaxIdleConnsPerHost and MaxIdleConns, over two hosts, each of which had eight connections at once.
+func TestIdleLimits(t *testing.T) {
+	const each = 8
+	for _, tt := range []struct{ perHost, all, want int }{{0, 0, 2 * http.DefaultMaxIdleConnsPerHost}, {3, 0, 6}, {each, 5, 5}} {
+		var open atomic.Int32
+		var together sync.WaitGroup
+		together.Add(2 * each)
+		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/together" {
+				together.Done()
+				together.Wait()
+			}
+		})
+		var urls []string
+		var tr *Transport
+		for range 2 {
+			s := httptest.NewUnstartedServer(handler)
+			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				switch state {
+				case http.StateNew:
+					open.Add(1)
+				case http.StateClosed:
+					open.Add(-1)
+				}
+			}
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			urls = append(urls, s.URL)
+			tr = newTransport(t, &tls.Config{RootCAs: pool(s)}) // all servers of httptest have one certificate
+		}
+		tr.MaxIdleConnsPerHost, tr.MaxIdleConns = tt.perHost, tt.all
+		var wg sync.WaitGroup
+		for i := range 2 * each {
+			wg.Go(func() { get(t, tr, urls[i%2]+"/together") })
+		}
+		wg.Wait()
+		for start := time.Now(); int(open.Load()) != tt.want; time.Sleep(time.Millisecond) {
+			if time.Since(start) > 30*time.Second {
+				t.Fatalf("%+v: %d connections are open", tt, open.Load())
+			}
+		}
+		for _, url := range urls { // those that are left are of use
+			get(t, tr, url)
+		}
+		if n := int(open.Load()); n != tt.want {
+			t.Errorf("%+v: %d connections then", tt, n)
+		}
+	}
 }
 
 func TestDisableKeepAlives(t *testing.T) {

@@ -104,7 +104,6 @@ func TestHeld(t *testing.T) {
 		number []byte
 	}
 	type outer struct {
-		mu     sync.Mutex
 		grows  map[string]*inner
 		cycle  *outer
 		hidden any

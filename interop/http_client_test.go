@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -67,6 +68,14 @@ func doHTTP(t *tfohttp.Transport, o order, a *answer) error {
 		return suiteHTTP(ctx, t, "https://"+o.Addr)
 	case "MIX":
 		return mixHTTP(ctx, t, "https://"+o.Addr)
+	case "SHORT":
+		host, _, err := net.SplitHostPort(o.Addr)
+		if err != nil {
+			return err
+		}
+		return shortHTTP(ctx, t, "https://"+net.JoinHostPort(host, shortPort))
+	case "PUSH":
+		return pushHTTP(ctx, t, "https://"+o.Addr)
 	}
 	var conn *tfohttp.Conn
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

@@ -56,6 +56,7 @@ http {
 		ssl_early_data on;
 		error_page 405 =200 /page.txt;
 		location / { try_files /page.txt =404; }
+		location = /pushing { http2_push /pushed; try_files /page.txt =404; }
 		location /app/ {
 			proxy_pass http://` + backendAddr + `;
 			proxy_http_version 1.1;
@@ -63,6 +64,16 @@ http {
 			proxy_set_header Early-Data $ssl_early_data;
 			client_max_body_size 0;
 		}
+	}
+	server { # ends each connection after a few requests, over HTTP/2 by GOAWAY
+		listen ` + shortPort + ` ssl http2 fastopen=256;
+		keepalive_requests ` + shortRequests + `;
+		ssl_certificate {{.Cert}};
+		ssl_certificate_key {{.Key}};
+		ssl_protocols TLSv1.3;
+		ssl_early_data on;
+		error_page 405 =200 /page.txt;
+		location / { try_files /page.txt =404; }
 	}
 }
 `))

@@ -162,8 +162,10 @@ func (s *suite) request(ctx context.Context, method, path, body string) *http.Re
 // do makes a request and returns its status and body.
 func (s *suite) do(ctx context.Context, method, path, body string, expect bool) (string, error) {
 	req := s.request(ctx, method, path, body)
+	continued := false
 	if expect {
 		req.Header.Set("Expect", "100-continue")
+		req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got100Continue: func() { continued = true }}))
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
@@ -171,6 +173,9 @@ func (s *suite) do(ctx context.Context, method, path, body string, expect bool) 
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
+	if noneOverHTTP2 := strings.HasPrefix(resp.Header.Get("Server"), "nginx") && resp.ProtoMajor == 2; expect && !continued && !noneOverHTTP2 {
+		err = errors.Join(err, errors.New("there was no 100 (Continue)"))
+	}
 	if !resp.TLS.HandshakeComplete {
 		err = errors.Join(err, errors.New("the state is not final"))
 	}
@@ -187,17 +192,80 @@ func (s *suite) cutShort(ctx context.Context) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
-// canceled ends a request before its response.
+// canceled ends requests before their response, at whatever stage they are by then, and one while its body comes.
 func (s *suite) canceled(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	for _, limit := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 30 * time.Millisecond, 200 * time.Millisecond} {
+		for _, method := range []string{"GET", "POST"} {
+			s.transport.CloseIdleConnections()
+			short, cancel := context.WithTimeout(ctx, limit)
+			resp, err := s.client.Do(s.request(short, method, "/app/slow", ""))
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) {
+				return fmt.Errorf("%s, canceled after %v: %v, %v", method, limit, resp, err)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if resp, err := s.client.Do(s.request(ctx, "GET", "/app/slow", "")); !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("canceled: %v, %v", resp, err)
+	resp, err := s.client.Do(s.request(ctx, "GET", "/app/endless", ""))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.ReadFull(resp.Body, make([]byte, 1000))
+	cancel()
+	if _, after := io.Copy(io.Discard, resp.Body); err != nil || !errors.Is(after, context.Canceled) {
+		return fmt.Errorf("canceled while the body came: %v, %v", err, after)
 	}
 	return nil
 }
 
-// mixHTTP makes 1,000 requests at once, every other one unsafe, over connections that are new, idle and closed all the while.
+const (
+	shortPort     = "444"
+	shortRequests = "20" // on a connection
+)
+
+// shortHTTP makes requests, every other one unsafe, of a server that ends its connections after a few.
+func shortHTTP(ctx context.Context, t *tfohttp.Transport, base string) error {
+	s := &suite{transport: t, client: &http.Client{Transport: t}, base: base}
+	errs := make(chan error, 150)
+	for i := range cap(errs) {
+		go func() {
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond) // so that some meet a connection that ends
+			method, text := "GET", ""
+			if i%2 == 1 {
+				method, text = "POST", "body"
+			}
+			if _, err := s.do(ctx, method, fmt.Sprintf("/short-%d", i), text, false); err != nil {
+				err = fmt.Errorf("%s %d: %w", method, i, err)
+				errs <- err
+				return
+			}
+			errs <- nil
+		}()
+	}
+	var all []error
+	for range cap(errs) {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+// pushHTTP asks for what the server would push something with.
+func pushHTTP(ctx context.Context, t *tfohttp.Transport, base string) error {
+	s := &suite{transport: t, client: &http.Client{Transport: t}, base: base}
+	for range 2 {
+		if got, err := s.do(ctx, "GET", "/pushing", "", false); err != nil || !strings.HasPrefix(got, "200 ") {
+			return fmt.Errorf("%.50q, %w", got, err)
+		}
+		t.CloseIdleConnections()
+		t.Flush(ctx)
+	}
+	return nil
+}
+
+// mixHTTP makes 1,000 requests, every other one unsafe, over connections that are new, idle and closed all the while: 500 at one moment, and more
+// while they are answered.
 func mixHTTP(ctx context.Context, t *tfohttp.Transport, base string) error {
 	t.MaxConnsPerHost = 32
 	s := &suite{transport: t, client: &http.Client{Transport: t}, base: base}
@@ -221,9 +289,13 @@ func mixHTTP(ctx context.Context, t *tfohttp.Transport, base string) error {
 		}
 	}})
 	var wg sync.WaitGroup
+	start := make(chan struct{})
 	for i := range 1000 {
 		wg.Go(func() {
-			time.Sleep(time.Duration(i) * 2 * time.Millisecond)
+			<-start
+			if i >= 500 {
+				time.Sleep(time.Duration(i-500) * 2 * time.Millisecond)
+			}
 			method, text := "GET", ""
 			if i%2 == 1 {
 				method, text = "POST", "body"
@@ -242,6 +314,7 @@ func mixHTTP(ctx context.Context, t *tfohttp.Transport, base string) error {
 			}
 		})
 	}
+	close(start)
 	wg.Wait()
 	if reused < 100 || fresh < 100 {
 		all = append(all, fmt.Errorf("%d requests found a connection, %d did not: that is no mixture", reused, fresh))

@@ -54,7 +54,52 @@ func TestHTTPStandard(t *testing.T) {
 	}
 }
 
-// TestHTTPMix makes 1,000 requests at once, half of them unsafe. nginx says which came early, and that it got each. None comes twice, but that which left early on
+// TestHTTPShort: nginx ends each connection after a few requests, by GOAWAY over HTTP/2. No request is lost. None is made twice, but that which
+// left early on a connection that then seemed dead.
+func TestHTTPShort(t *testing.T) {
+	for _, way := range []string{http1, http2} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			lab := startLab(t)
+			s := startSite(t, lab, "nginx")
+			u := startUser(t, lab, lab.Server.IPv4.String(), "http", profile{CA: s.CA})
+			u.do(order{Way: way, Method: "SHORT", Raw: true})
+			times, wasEarly := map[string]int{}, map[string]bool{}
+			for _, r := range s.requests() {
+				times[r.Request]++
+				if r.Early == "1" {
+					wasEarly[r.Request] = true
+				}
+				if r.Early == "1" && !strings.HasPrefix(r.Request, "GET ") {
+					t.Errorf("%q came early", r.Request)
+				}
+			}
+			for request, n := range times {
+				if n > 1 && !(n == 2 && wasEarly[request]) {
+					t.Errorf("%q came %d times", request, n)
+				}
+			}
+			if len(times) != 150 {
+				t.Errorf("%d requests, want 150", len(times))
+			}
+		})
+	}
+}
+
+// TestHTTPPush: nginx pushes nothing to this client, which says that it wants no push (RFC 9113, section 6.5.2).
+func TestHTTPPush(t *testing.T) {
+	lab := startLab(t)
+	s := startSite(t, lab, "nginx")
+	u := startUser(t, lab, lab.Server.IPv4.String(), "http", profile{CA: s.CA})
+	u.do(order{Way: http2, Method: "PUSH", Raw: true})
+	for _, r := range s.requests() {
+		if !strings.HasPrefix(r.Request, "GET /pushing ") {
+			t.Errorf("the server was asked %q", r.Request)
+		}
+	}
+}
+
+// TestHTTPMix makes 1,000 requests, 500 of them at one moment, half of all unsafe. nginx says which came early, and that it got each. None comes twice, but that which left early on
 // a connection that then seemed dead.
 func TestHTTPMix(t *testing.T) {
 	for _, way := range []string{http1, http2} {

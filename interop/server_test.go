@@ -70,7 +70,7 @@ func serve(t *testing.T, lab *netlab.Lab, command func(context.Context) *exec.Cm
 			t.Logf("the server said:\n%s", s.output.String())
 		}
 	})
-	soon, cancelSoon := context.WithTimeout(ctx, 10*time.Second)
+	soon, cancelSoon := context.WithTimeout(ctx, patience)
 	defer cancelSoon()
 	if out, err := lab.Server.Func(soon, "listening", port).CombinedOutput(); err != nil {
 		t.Fatalf("the server does not listen: %v\n%s%s", err, out, s.output.String())
@@ -83,7 +83,7 @@ func (s *server) stop() {
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.ended:
-	case <-time.After(15 * time.Second):
+	case <-time.After(patience):
 		s.t.Errorf("the server did not end")
 	}
 	s.kill()

@@ -21,7 +21,7 @@ import (
 const (
 	stormHosts    = 64 // names
 	stormAtOnce   = 24
-	stormPatience = 10 * time.Second // of a dial
+	stormPatience = patience // of a dial
 )
 
 // A stormOrder tells a client process what to do.

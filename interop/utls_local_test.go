@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"io"
 	"net"
 	"os/exec"
 	"slices"
@@ -86,11 +87,13 @@ func localConfig(t *testing.T, cred *credentials) *tls.Config {
 	return config
 }
 
-// visit dials, with early as early data, hangs up, and waits for the tickets.
+// visit dials, with early as early data, and hangs up when it has a ticket.
 func visit(t *testing.T, d *tlstfo.Dialer, addr, early string) (info tlstfo.ConnInfo, state tls.ConnectionState, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	stored := make(chan struct{}, 10)
+	ctx = tlstfo.WithTrace(ctx, &tlstfo.Trace{TicketStored: func(tlstfo.TraceTicket) { stored <- struct{}{} }})
 	var conn *tlstfo.Conn
 	if early == "" {
 		var c net.Conn
@@ -103,9 +106,15 @@ func visit(t *testing.T, d *tlstfo.Dialer, addr, early string) (info tlstfo.Conn
 	if err != nil {
 		return info, state, err
 	}
-	err = conn.HandshakeContext(ctx)
+	if err = conn.HandshakeContext(ctx); err == nil {
+		go io.Copy(io.Discard, conn) // tickets are read like data
+		select {
+		case <-stored:
+		case <-ctx.Done():
+			t.Error("no ticket came")
+		}
+	}
 	conn.Close()
-	d.Flush(ctx)
 	return conn.Info(), conn.ConnectionState(), err
 }
 

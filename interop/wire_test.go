@@ -56,7 +56,7 @@ func startUser(t *testing.T, lab *netlab.Lab, ip, kind string, p profile) *user 
 		t.Fatal(err1, err2, err)
 	}
 	t.Cleanup(func() {
-		defer time.AfterFunc(5*time.Second, cancel).Stop()
+		defer time.AfterFunc(patience, cancel).Stop()
 		stdin.Close()
 		io.Copy(io.Discard, stdout)
 		if err := cmd.Wait(); err != nil {

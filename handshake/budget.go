@@ -21,8 +21,8 @@ const (
 )
 
 // Early data that a server refuses is skipped unread (section 4.2.10), as much
-// as the ticket allowed: its own limit, or the server's, or leastSkipped where
-// none is known. There is room for spareSkipped more, since padding cannot be
+// as the ticket can have allowed: the largest of what it says, if it was opened, the
+// server's own limit, and leastSkipped. There is room for spareSkipped more, since padding cannot be
 // told from content, and an alert may be among it.
 const (
 	leastSkipped = 14 << 10

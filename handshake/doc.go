@@ -152,7 +152,7 @@
 //     Client.decideEarlyData, Server.earlyReason.
 //   - Early data taken for ordinary data, or the reverse: other keys, and EndOfEarlyData in the transcript
 //     (Client.lastFlight, Server.endOfEarlyData). A Client gives out no data before the server's Finished. Early
-//     data that is refused is skipped as far as the ticket allowed some, and no further (skipBudget).
+//     data that is refused is skipped as far as the ticket can have allowed some, and no further (skipBudget).
 //   - A PSK with the hash of another suite, an index that was not offered, binders that cover too little:
 //     Client.resume, setBinder, Server.selectPSK, which after HelloRetryRequest have the transcript from the first hello on.
 //   - Truncation by who can end a TCP connection: an end without close_notify is no EventCloseNotify.

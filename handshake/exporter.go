@@ -2,8 +2,8 @@ package handshake
 
 import "errors"
 
-// Exporter derives keying material from a connection whose handshake is
-// complete (RFC 8446, section 7.5). It is all that has to be kept of an engine
+// Exporter derives keying material from a connection (RFC 8446, section 7.5):
+// a client's whose handshake is complete, or a server's that has sent its Finished. It is all that has to be kept of an engine
 // that has been split. It is safe for concurrent use.
 type Exporter struct {
 	suite  *suite

@@ -9,19 +9,21 @@ import (
 )
 
 // checkSuites checks the cipher suites that a server of TLS 1.3 selects from: at
-// least one is there, and none that this package does not have.
+// least one is there, none twice, and none that this package does not have.
 func (c *Client) checkSuites() error {
-	usable := false
+	usable := make(map[uint16]bool)
 	for list, id := c.base.suites, uint16(0); list.ReadUint16(&id); {
 		switch name := missingSuites[id]; {
+		case usable[id]:
+			return fmt.Errorf("tls: the ClientHello offers cipher suite %#04x twice", id)
 		case suiteByID(id) != nil:
-			usable = true
+			usable[id] = true
 		case IsGREASE(id):
 		case name != "" || id>>8 == 0x13:
 			return fmt.Errorf("tls: the ClientHello offers a cipher suite that is not supported, %s (%#04x)", named(name), id)
 		}
 	}
-	if !usable {
+	if len(usable) == 0 {
 		return errors.New("tls: the ClientHello offers no cipher suite for TLS 1.3")
 	}
 	return nil

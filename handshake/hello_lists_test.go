@@ -46,6 +46,7 @@ func TestHelloLists(t *testing.T) {
 		{suite(0x1304), "TLS_AES_128_CCM_SHA256"}, {suite(0x1305), "TLS_AES_128_CCM_8_SHA256"}, {suite(0x00c6), "TLS_SM4_GCM_SM3"},
 		{suite(0x13ff), "an unknown one (0x13ff)"},
 		{listing{suites: map[uint16]uint16{0x1301: 0xc02b, 0x1302: 0xc02c, 0x1303: 0xc02f}}, "no cipher suite for TLS 1.3"},
+		{listing{suites: map[uint16]uint16{0x1302: 0x1301}}, "0x1301 twice"},
 		{group(0x2a2a), ""}, {group(22), ""}, {group(26), ""}, {group(256), ""}, {group(260), ""}, // secp256k1, brainpoolP256r1, ffdhe
 		{group(30), "supported_groups (10): the group x448 (30)"}, {group(31), "brainpoolP256r1tls13"}, {group(41), "curveSM2"},
 		{group(0x6399), "a Kyber draft"}, {group(261), "an unknown one (261)"}, {group(23), ""},

@@ -58,7 +58,8 @@ type ServerConfig struct {
 	TicketKeys *TicketKeys
 	// WrapSession makes a ticket of a session, by keys or with a memory of its
 	// own, from the session's Bytes; it must not keep the session itself. With no
-	// ticket and no error there is none. Anybody can read what it returns.
+	// ticket and no error there is none, nor is one of more than 32 KiB sent, which
+	// clients do not take. Anybody can read what it returns.
 	WrapSession func(tls.ConnectionState, *ServerSession) ([]byte, error)
 	// UnwrapSession returns the session that ParseServerSession makes of what
 	// WrapSession had; without an error it may be nil, if the ticket is not a good

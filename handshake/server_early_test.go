@@ -89,10 +89,10 @@ func TestServerEarlyDataRefused(t *testing.T) {
 		{"too old", ReasonTicketAgeSkew, true, 11*time.Second + time.Millisecond, func(s *ServerConfig, c *Config) {}},
 		{"too new", ReasonTicketAgeSkew, true, 0, func(s *ServerConfig, c *Config) { s.FreshnessWindow = 999 * time.Millisecond }},
 		{"start", ReasonReplayed, true, time.Second, func(s *ServerConfig, c *Config) {
-			s.AntiReplay = NewReplayRegister(testTime.Add(time.Millisecond), 10)
+			s.AntiReplay = NewReplayRegister(testTime, 10) // in the millisecond of the ticket
 		}},
 		{"forgotten", ReasonReplayed, true, time.Second, func(s *ServerConfig, c *Config) {
-			r := NewReplayRegister(testTime, 1)
+			r := NewReplayRegister(testTime.Add(-time.Second), 1)
 			for i := range byte(3) {
 				r.Use([32]byte{i}, testTime)
 			}

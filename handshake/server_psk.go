@@ -100,20 +100,23 @@ func (s *Server) earlyReason(retry bool) EarlyReason {
 	case t.maxEarlyData == 0:
 		return ReasonUnsupportedForSession
 	}
+	if !s.hello.earlyData {
+		return ReasonPeerDeclined
+	}
+	// Section 8.1: a ticket carries early data once, whatever hello it is in. So it
+	// is used up whatever the answer will be: what is refused today is not to be
+	// accepted from somebody who recorded it. A ticket is known by its PSK, since
+	// a WrapSession may make several of one.
+	fresh := s.cfg.AntiReplay.Use(s.earlySecret.replayID(), t.issuedAt)
 	window := s.cfg.window()
 	switch {
-	case !s.hello.earlyData:
-		return ReasonPeerDeclined
 	case t.alpn != s.proto:
 		return ReasonALPNMismatch
 	case s.skew > window || s.skew < -window: // section 8.3: not fresh
 		return ReasonTicketAgeSkew
 	case retry:
 		return ReasonHelloRetryRequest
-	}
-	// Section 8.1: a ticket carries early data once, whatever hello it is in. It
-	// is known by its PSK, of which a WrapSession may make tickets that differ.
-	if !s.cfg.AntiReplay.Use(s.earlySecret.replayID(), t.issuedAt) {
+	case !fresh:
 		return ReasonReplayed
 	}
 	return ReasonAccepted

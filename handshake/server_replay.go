@@ -40,13 +40,14 @@ type generation struct {
 
 // NewReplayRegister returns a register whose memory begins at start, which is
 // the present, and holds up to limit uses, some 100 bytes each. What was issued
-// before, by a process that had the same ticket keys, is refused. A ticket can
-// carry early data until half of limit others have done so, or a little longer.
+// before, by a process that had the same ticket keys, is refused, and so is what
+// was issued in the same millisecond. A ticket can carry early data until half of
+// limit others have done so at least, and all of limit at most.
 func NewReplayRegister(start time.Time, limit int) *ReplayRegister {
 	return &ReplayRegister{
 		half:      max(limit/2, 1),
 		current:   generation{ids: make(map[[32]byte]struct{})},
-		forgotten: start.Truncate(time.Millisecond).Add(-1), // as exact as the time in a ticket
+		forgotten: start.Truncate(time.Millisecond), // as exact as the time in a ticket
 	}
 }
 

@@ -82,7 +82,7 @@ func TestServerStart(t *testing.T) {
 	allowEarlyData(cfg)
 	before := firstSession(t, cfg, client)
 	start := testTime.Add(time.Second)
-	cfg.AntiReplay = NewReplayRegister(start, 10)
+	cfg.AntiReplay = NewReplayRegister(start.Add(-time.Millisecond), 10)
 	p := newPair(t, cfg, client, "")
 	p.now = start
 	if ce, se := p.run(); ce != nil || se != nil {
@@ -103,14 +103,14 @@ func TestServerStart(t *testing.T) {
 
 func TestReplayRegister(t *testing.T) {
 	at := func(s int) time.Time { return testTime.Add(time.Duration(s) * time.Second) }
-	r := NewReplayRegister(testTime.Add(999*time.Microsecond), 4) // 2 generations of 2
+	r := NewReplayRegister(testTime.Add(-time.Microsecond), 4) // 2 generations of 2
 	for i, step := range []struct {
 		id     byte
 		issued int
 		want   bool
 	}{
-		{9, -1, false},              // before the start
-		{1, 0, true}, {1, 0, false}, // in its millisecond
+		{9, -1, false}, // before the start
+		{1, 0, true}, {1, 0, false},
 		{2, 5, true}, {3, 1, true}, // 1 and 2 are the older half
 		{1, 0, false}, {2, 5, false}, // still known
 		{4, 2, true}, {5, 6, true}, // 1 and 2 are forgotten
@@ -127,6 +127,44 @@ func TestReplayRegister(t *testing.T) {
 		}
 		if n := len(r.current.ids) + len(r.previous.ids); n > 4 {
 			t.Fatalf("%d uses are held", n)
+		}
+	}
+}
+
+// A ticket says only in which millisecond it was issued. One of that in which the
+// register starts can have been used before.
+func TestReplayRegisterMillisecond(t *testing.T) {
+	r := NewReplayRegister(testTime.Add(999*time.Microsecond), 4)
+	for issued, want := range map[time.Duration]bool{0: false, time.Millisecond - 1: false, time.Millisecond: true} {
+		if got := r.Use([32]byte{byte(issued)}, testTime.Add(issued).Truncate(time.Millisecond)); got != want {
+			t.Errorf("issued %v after the millisecond began: %v", issued, got)
+		}
+	}
+}
+
+// RFC 8446, section 8.1: early data that was refused, whatever for, is not
+// accepted later from somebody who recorded it.
+func TestRefusedForGood(t *testing.T) {
+	for name, refuse := range map[string]func(*ServerConfig){
+		"not fresh yet": func(cfg *ServerConfig) { cfg.FreshnessWindow = time.Millisecond },
+		"retried":       func(cfg *ServerConfig) { cfg.Groups = []tls.CurveID{tls.CurveP384} },
+		"ALPN":          func(cfg *ServerConfig) { cfg.NextProtos = []string{"other"} },
+	} {
+		cfg, client, _ := serverSetup(t)
+		allowEarlyData(cfg)
+		client.NextProtos, cfg.NextProtos = []string{"one", "other"}, []string{"one"}
+		early := resume(client, firstSession(t, cfg, client), time.Second, true)
+		changed := *cfg
+		refuse(&changed)
+		refused := newPair(t, &changed, early, "transfer")
+		if ce, se := refused.run(); ce != nil || se != nil || refused.s.EarlyData() != EarlyRejected {
+			t.Errorf("%s: %v, %v, %v", name, ce, se, refused.s.EarlyData())
+		}
+		again := newPair(t, cfg, early, "transfer")
+		again.now = testTime.Add(time.Second)
+		again.run()
+		if again.s.EarlyReason() != ReasonReplayed {
+			t.Errorf("%s: afterwards %v (%v)", name, again.s.EarlyData(), again.s.EarlyReason())
 		}
 	}
 }

@@ -157,8 +157,8 @@ func (s *Server) sendTickets(transcript []byte, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if len(ticket) == 0 {
-			break
+		if len(ticket) == 0 || len(ticket) > maxTicketLen {
+			break // clients drop longer ones, or take offence
 		}
 		msg, err := buildMessage(typeNewSessionTicket, func(b *cryptobyte.Builder) {
 			b.AddUint32(uint32(lifetime / time.Second))

@@ -40,7 +40,7 @@ type Session struct {
 	// handshake inherits it.
 
 	AuthenticatedAt   time.Time // when the server last proved itself by its certificate
-	HybridAt          time.Time // when a handshake last used a hybrid group; zero: never
+	HybridAt          time.Time // when a handshake last used a post-quantum group; zero: never
 	ClientCertificate []byte    // SHA-256 over the DER chain that was really sent; nil: none
 
 	// CredentialExpiry is when the delegated credential expires with which the server last proved itself, and the session with it;

@@ -18,9 +18,9 @@ var decompressors = map[uint16]func(io.Reader) (io.Reader, error){
 	3: newZstd,
 }
 
-// maxExpanded is the most that a certificate expands to, in bytes. A server that is not authenticated yet makes us hold little
-// more, since no decompressor sets aside more than that for looking back, whatever window the server wants: encoders
-// write the largest that they know into data of any length.
+// maxExpanded is the most that a certificate expands to, in bytes. No decompressor sets aside more than that for looking back,
+// whatever window the server wants: encoders write the largest that they know into data of any length. Brotli's prefix codes
+// come on top (see TestBrotliTrees).
 const maxExpanded = 1 << maxExpandedBits
 
 const maxExpandedBits = 20

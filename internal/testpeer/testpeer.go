@@ -43,6 +43,8 @@ type Knobs struct {
 // New returns a server that has the certificate, gives tickets under a random
 // key, and accepts up to 16 KiB of early data. Update changes that.
 func New(cert tls.Certificate) (*Server, error) {
+	// The keys are new, so that no ticket under them is older than this.
+	start := time.Now().Add(-time.Second)
 	keys := new(handshake.TicketKeys)
 	if err := keys.Rotate(rand.Reader, 0); err != nil {
 		return nil, err
@@ -52,7 +54,7 @@ func New(cert tls.Certificate) (*Server, error) {
 			Certificates: []tls.Certificate{cert},
 			TicketKeys:   keys,
 			MaxEarlyData: 16 << 10,
-			AntiReplay:   handshake.NewReplayRegister(time.Now(), 1<<16),
+			AntiReplay:   handshake.NewReplayRegister(start, 1<<16),
 		},
 		open: make(map[io.Closer]struct{}),
 	}, nil
@@ -78,6 +80,9 @@ func (s *Server) RotateTicketKeys(keep int) error {
 	s.mu.Lock()
 	keys := s.config.TicketKeys
 	s.mu.Unlock()
+	if keys == nil {
+		return errors.New("testpeer: there are no ticket keys")
+	}
 	return keys.Rotate(rand.Reader, keep)
 }
 
@@ -89,7 +94,8 @@ func (s *Server) settings() (*handshake.ServerConfig, Knobs, error) {
 	if knobs.RefuseEarlyData && cfg.AntiReplay != nil {
 		cfg.AntiReplay = refuseAll{}
 	}
-	if knobs.RefusePSK && cfg.TicketKeys != nil {
+	if knobs.RefusePSK && (cfg.TicketKeys != nil || cfg.WrapSession != nil) {
+		cfg.WrapSession, cfg.UnwrapSession = nil, nil
 		cfg.TicketKeys = new(handshake.TicketKeys)
 		if err := cfg.TicketKeys.Rotate(rand.Reader, 0); err != nil {
 			return nil, knobs, err

@@ -25,7 +25,7 @@ type serverShared struct {
 }
 
 func newServerShared(now time.Time) (s serverShared, err error) {
-	s.tickets, s.replays = new(handshake.TicketKeys), handshake.NewReplayRegister(now, 100)
+	s.tickets, s.replays = new(handshake.TicketKeys), handshake.NewReplayRegister(now.Add(-time.Second), 100) // the keys are new
 	return s, s.tickets.Rotate(rand.Reader, 0)
 }
 

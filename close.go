@@ -12,9 +12,9 @@ import (
 
 // Close closes the connection. Reads and Writes that wait return net.ErrClosed.
 //
-// What was handed over by DialEarly or gathered by Writes is delivered first:
-// Close waits for the handshake, at most for Dialer.Timeout, unless SetLinger(0) was
-// called. A Conn that was never written to nor read from sends nothing.
+// What was handed over by DialEarly or gathered by Writes is delivered first, whatever the deadlines:
+// Close waits for the handshake and then until it is written, each at most for Dialer.Timeout, unless SetLinger(0) was
+// called. If that failed, before or now, Close returns the error. A Conn that was never written to nor read from sends nothing.
 //
 // An established connection sends close_notify. Servers give their tickets
 // after the handshake, so that a short connection would miss them: where the
@@ -69,9 +69,11 @@ func (c *Conn) Close() error {
 }
 
 // isDone tells whether settle was called.
-func (c *Conn) isDone() bool {
+func (c *Conn) isDone() bool { return isClosed(c.done) }
+
+func isClosed(ch <-chan struct{}) bool {
 	select {
-	case <-c.done:
+	case <-ch:
 		return true
 	default:
 		return false
@@ -107,10 +109,13 @@ func (c *Conn) closeEstablished(owed bool) error {
 		timer := time.AfterFunc(c.dialer.timeout(), func() { c.raw.Close() })
 		defer timer.Stop()
 		c.wmu.Lock()
-		if slow, ok := c.raw.(*unbuffered); ok {
-			slow.wait()
+		if c.owed != nil {
+			<-c.owed
 		}
-	case !c.wmu.TryLock(): // a Write is stuck, and closing frees it
+		if slow, ok := c.raw.(*unbuffered); ok {
+			<-slow.flights()
+		}
+	case c.owed != nil && !isClosed(c.owed), !c.wmu.TryLock(): // a Write is stuck, and closing frees it
 		if c.std != nil {
 			return c.std.Close()
 		}
@@ -118,7 +123,7 @@ func (c *Conn) closeEstablished(owed bool) error {
 	}
 	var err error
 	if c.std != nil {
-		err = c.deliver()
+		err = c.werr
 		c.wmu.Unlock()
 		return cmp.Or(err, c.std.Close())
 	}

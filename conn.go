@@ -14,7 +14,8 @@ import (
 // Conn is a TLS client connection. It implements net.Conn, and the methods of
 // *tls.Conn that make sense for a client. Methods may be called by several
 // goroutines at once, as those of *tls.Conn. While a Conn idles it has no
-// goroutine of its own.
+// goroutine of its own, once what was handed over has been written: over a transport that takes a byte only when the
+// peer reads it, such as a pipe, the last flight of the handshake as well.
 type Conn struct {
 	dialer        *Dialer
 	config        *tls.Config // nil once the Conn is done
@@ -48,7 +49,8 @@ type Conn struct {
 
 	// Set before done is closed, never after.
 	exporter *handshake.Exporter
-	std      *tls.Conn // instead of the engine: crypto/tls runs the connection
+	std      *tls.Conn     // instead of the engine: crypto/tls runs the connection
+	owed     chan struct{} // closed when deliver has ended: until then the write half is its own; nil: nothing is owed
 
 	readDeadline, writeDeadline deadline
 
@@ -57,12 +59,12 @@ type Conn struct {
 	input  []byte // application data not read yet; aliases the opener's buffer
 	rerr   error
 
-	wmu      sync.Mutex // the write half, once established
+	wmu      sync.Mutex // the write half, once established and nothing is owed
 	sealer   *handshake.Sealer
 	sent     int64 // bytes of application data, for the record size
-	werr     error
-	large    bool // records are large from the start
-	shutdown bool // close_notify was sent
+	werr     error // why nothing can be written any more; crypto/tls keeps its own, and this is deliver's then
+	large    bool  // records are large from the start
+	shutdown bool  // close_notify was sent
 }
 
 // Read reads application data. Before the handshake is complete it waits for

@@ -17,7 +17,8 @@ func (c *Conn) SetDeadline(t time.Time) error {
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, &c.readDeadline) }
 
 // SetWriteDeadline sets the deadline of Writes. Before the handshake is
-// complete it binds the wait for it; passing does not end the dial.
+// complete it binds the wait for it; passing does not end the dial. Nor does it end the delivery of
+// what was handed over before: by DialEarly, or by a Write that gathered.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, &c.writeDeadline) }
 
 func (c *Conn) setDeadlines(t time.Time, which ...*deadline) error {
@@ -29,11 +30,27 @@ func (c *Conn) setDeadlines(t time.Time, which ...*deadline) error {
 	var err error
 	for _, d := range which {
 		d.set(t)
-		if c.established() { // else the handshake has deadlines of its own, and settle applies these
+		if c.established() && !c.defers(d) { // else the handshake has deadlines of its own, and settle applies these
 			err = cmp.Or(err, c.applyDeadline(d))
 		}
 	}
 	return err
+}
+
+// defers tells whether a deadline must wait: what is owed was reported as written, so that no deadline may cut it any
+// more. The caller holds mu.
+func (c *Conn) defers(d *deadline) bool {
+	return d == &c.writeDeadline && len(c.first) > 0 && !d.get().IsZero()
+}
+
+// startDeadlines hands over the deadlines that the transport did not get before. The caller holds mu.
+func (c *Conn) startDeadlines(which ...*deadline) {
+	for _, d := range which {
+		own := c.given != nil && d.get().IsZero() // the caller's transport may have one already
+		if !c.closed && !own && !c.defers(d) {
+			c.applyDeadline(d)
+		}
+	}
 }
 
 // applyDeadline hands a deadline to the transport. The caller holds mu.

@@ -87,10 +87,8 @@ func growStack() {
 // bytes that begin was told so of.
 func (c *Conn) run(ctx context.Context) error {
 	c.settleBy(func() error { return c.establish(ctx) })
-	if c.owes() {
-		c.wmu.Lock()
-		c.deliver() // its error stays for the next Write
-		c.wmu.Unlock()
+	if c.owed != nil {
+		c.deliver()
 	}
 	return c.failure()
 }
@@ -101,13 +99,6 @@ func (c *Conn) settleBy(establish func() error) {
 	err := errEnded
 	defer func() { c.settle(err) }()
 	err = establish()
-}
-
-// owes tells whether what was handed over is still to be delivered.
-func (c *Conn) owes() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.first) > 0
 }
 
 // settle ends the life before the handshake's end.
@@ -129,12 +120,11 @@ func (c *Conn) settle(err error) {
 		if c.raw != nil {
 			c.raw.Close()
 		}
-	case !c.closed:
-		for _, d := range []*deadline{&c.readDeadline, &c.writeDeadline} {
-			if c.given == nil || !d.get().IsZero() { // the caller's own transport may have one already
-				c.applyDeadline(d)
-			}
+	default:
+		if len(c.first) > 0 {
+			c.owed = make(chan struct{})
 		}
+		c.startDeadlines(&c.readDeadline, &c.writeDeadline)
 	}
 	close(c.done)
 }

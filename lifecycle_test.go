@@ -20,7 +20,11 @@ func piped(t *testing.T, d *Dialer, ca *authority, handle func(*tls.Conn)) *Conn
 	t.Helper()
 	cert := ca.issue(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = ca.cert.NotBefore, ca.cert.NotAfter }, "test.example")
 	ours, theirs := net.Pipe()
-	d.TLSConfig = &tls.Config{RootCAs: ca.pool, ServerName: "test.example",
+	var most uint16
+	if d.TLSConfig != nil {
+		most = d.TLSConfig.MaxVersion
+	}
+	d.TLSConfig = &tls.Config{RootCAs: ca.pool, ServerName: "test.example", MaxVersion: most,
 		Time: func() time.Time { return ca.cert.NotBefore.Add(time.Hour) }}
 	done := make(chan struct{})
 	go func() {

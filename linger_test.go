@@ -161,6 +161,7 @@ func TestLingerNot(t *testing.T) {
 			o := newPipeOrigin(t)
 			o.Update(func(c *handshake.ServerConfig) { c.NumTickets = -1 })
 			c, half := o.lingering(silent)
+			synctest.Wait() // the last flight has left: only then a Write can fail
 			k.before(o, c)
 			c.Close()
 			closed := false

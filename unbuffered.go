@@ -2,7 +2,9 @@ package tlstfo
 
 import (
 	"net"
+	"os"
 	"sync"
+	"time"
 )
 
 // unbuffered is a transport that may take a byte only when the peer reads it,
@@ -17,6 +19,8 @@ type unbuffered struct {
 	sent     chan struct{} // closed when every flight so far was written, or will never be
 	complete bool          // the handshake: from here on a failure is for who writes next
 	err      error
+
+	deadline deadline // of Writes
 }
 
 // buffers tells whether a transport takes a flight without the peer's help.
@@ -47,10 +51,9 @@ func (u *unbuffered) send(flight []byte, last bool) error {
 	before, sent := u.sent, make(chan struct{})
 	u.sent = sent
 	go func() {
-		defer close(sent)
 		<-before
 		err := errEnded
-		defer func() { u.fail(err) }()
+		defer func() { u.end(sent, err) }()
 		if err = u.failure(); err == nil {
 			_, err = u.Conn.Write(flight)
 		}
@@ -58,17 +61,20 @@ func (u *unbuffered) send(flight []byte, last bool) error {
 	return nil
 }
 
-// fail notes why a flight was not written; nil if it was.
-func (u *unbuffered) fail(err error) {
+// end notes that a flight was written, or why it was not.
+func (u *unbuffered) end(sent chan struct{}, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if err == nil || u.err != nil {
-		return
+	if err != nil && u.err == nil {
+		u.err = err
+		if !u.complete {
+			u.Conn.Close()
+		}
 	}
-	u.err = err
-	if !u.complete {
-		u.Conn.Close()
+	if t := u.deadline.get(); sent == u.sent && !t.IsZero() {
+		u.Conn.SetWriteDeadline(t)
 	}
+	close(sent)
 }
 
 // failure says why a flight was not written, if so.
@@ -79,33 +85,38 @@ func (u *unbuffered) failure() error {
 }
 
 // busy tells whether a flight is still being written. It may be called on nil.
-func (u *unbuffered) busy() bool {
-	if u == nil {
-		return false
-	}
-	select {
-	case <-u.flights():
-		return false
-	default:
-		return true
-	}
-}
+func (u *unbuffered) busy() bool { return u != nil && !isClosed(u.flights()) }
 
+// flights returns a channel that is closed when the flights are written, or will never be.
 func (u *unbuffered) flights() <-chan struct{} {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.sent
 }
 
-// wait waits until the flights are written.
-func (u *unbuffered) wait() error {
-	<-u.flights()
-	return u.failure()
+// SetWriteDeadline sets the deadline of Writes, which does not bind the flights: the handshake has deadlines of its own. The
+// last of them hands it on.
+func (u *unbuffered) SetWriteDeadline(t time.Time) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.deadline.set(t)
+	if isClosed(u.sent) {
+		return u.Conn.SetWriteDeadline(t)
+	}
+	return nil
 }
 
 // Write writes what follows the flights.
 func (u *unbuffered) Write(p []byte) (int, error) {
-	if err := u.wait(); err != nil {
+	if flights := u.flights(); !isClosed(flights) {
+		select {
+		case <-flights:
+			u.deadline.stop()
+		case <-u.deadline.passed():
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	if err := u.failure(); err != nil {
 		return 0, err
 	}
 	return u.Conn.Write(p)

@@ -3,6 +3,7 @@ package tlstfo
 import (
 	"cmp"
 	"net"
+	"os"
 	"time"
 
 	"github.com/tlstfo/tlstfo/handshake"
@@ -12,7 +13,8 @@ import (
 // for it, within the write deadline: a deadline that passes then harms nothing, and the Write may be
 // tried again. One that passes later leaves a record half sent, so that
 // every later Write returns the same error, as with *tls.Conn. The n of a Write that fails counts the whole records that
-// were sent, and is 0 only if the transport took nothing.
+// were sent; it is 0 only if the transport took nothing, and so 1 where it took a part of the first record. (Where crypto/tls runs
+// the connection n is that of *tls.Conn, and may be less than what was sent.)
 //
 // On a Conn of DialDeferred with Dialer.Early, what is written first is copied and may be sent
 // early if Early calls it *replayable*. Nothing else is ever early.
@@ -31,7 +33,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		c.wmu.Lock()
 		defer c.wmu.Unlock()
 	}
-	if err := c.deliver(); err != nil {
+	if err := c.awaitTurn(); err != nil {
 		return taken, err
 	}
 	n, err := c.write(p[taken:])
@@ -39,23 +41,45 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 // deliver writes what was handed over before the handshake and did not go with
-// its last flight: it comes before everything else. The caller holds wmu, and
-// the connection is established.
-func (c *Conn) deliver() error {
-	c.mu.Lock()
-	rest := c.first
-	c.mu.Unlock()
-	if len(rest) == 0 {
-		return nil
+// its last flight: it comes before everything else. It was reported as written, so that no deadline of the caller binds
+// it, and an error stays for Close.
+func (c *Conn) deliver() {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.first = nil
+		c.startDeadlines(&c.writeDeadline)
+		close(c.owed)
+	}()
+	if _, err := c.write(c.first); err != nil && c.werr == nil {
+		c.werr = permanentError{err}
 	}
-	_, err := c.write(rest)
-	c.mu.Lock()
-	c.first = nil
-	c.mu.Unlock()
-	return err
 }
 
-// write seals p and writes it. The caller holds wmu, and the connection is
+// awaitTurn waits until what was handed over before is written, within the write deadline: one that passes meanwhile
+// harms nothing. The caller holds wmu, and the connection is established.
+func (c *Conn) awaitTurn() error {
+	var flights <-chan struct{}
+	if slow, ok := c.raw.(*unbuffered); ok {
+		flights = slow.flights()
+	}
+	for _, before := range [...]<-chan struct{}{c.owed, flights} {
+		if before == nil || isClosed(before) {
+			continue
+		}
+		select {
+		case <-before:
+			c.writeDeadline.stop()
+		case <-c.closing:
+			return net.ErrClosed
+		case <-c.writeDeadline.passed():
+			return os.ErrDeadlineExceeded
+		}
+	}
+	return nil
+}
+
+// write seals p and writes it. The caller has the write half, and the connection is
 // established.
 func (c *Conn) write(p []byte) (int, error) {
 	if c.std != nil {
@@ -142,14 +166,14 @@ func (c *Conn) sealRecord(dst, p []byte) ([]byte, int) {
 }
 
 // sendAlert tells the peer of a fault of its own making, if the write half is
-// free; it never waits for it.
+// free: it does not wait for that, and alertTimeout at most for the transport.
 func (c *Conn) sendAlert(err error) {
 	local, ok := err.(*handshake.LocalError)
 	if !ok || !c.wmu.TryLock() {
 		return
 	}
 	defer c.wmu.Unlock()
-	if c.werr != nil || c.shutdown {
+	if c.owed != nil && !isClosed(c.owed) || c.werr != nil || c.shutdown {
 		return
 	}
 	c.shutdown = true
@@ -169,17 +193,17 @@ func (c *Conn) CloseWrite() error {
 	}
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
+	if err := c.awaitTurn(); err != nil {
+		return err
+	}
 	if c.std != nil {
-		return cmp.Or(c.deliver(), c.std.CloseWrite())
+		return cmp.Or(c.werr, c.std.CloseWrite())
 	}
 	return c.closeNotify()
 }
 
-// closeNotify sends close_notify once, after what is owed. The caller holds wmu.
+// closeNotify sends close_notify once. The caller has the write half.
 func (c *Conn) closeNotify() error {
-	if err := c.deliver(); err != nil {
-		return err
-	}
 	if c.werr != nil {
 		return c.werr
 	}

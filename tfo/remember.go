@@ -52,8 +52,8 @@ func (l *lane) suspicious(won bool) bool {
 		return false // a plain SYN fared no better
 	case !gaveUp(t.Err) || t.out() >= due:
 		return true
-	case won:
-		return false
+	case won, errors.Is(t.Err, context.Canceled):
+		return false // who cancels wants the answer no more, and says nothing of how long it may take
 	case t.RTT > 0:
 		return t.out() >= t.RTT // a dial in a hurry has no time for more
 	}

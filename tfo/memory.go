@@ -16,7 +16,8 @@ import (
 //
 // A suspicion counts as harm, or else every dial would lose the same time, or fail again for want of it. It falls on such a SYN when another address won, or the time of the
 // dial was up, before a plain SYN to the same address could show that it fares better: one that was answered by an error, or that had no answer within a round trip and by
-// the time that a plain attempt joins. (In a dial whose time was up, a round trip is enough, or 30 ms where that is unknown.) A plain SYN that was answered by an error, or
+// the time that a plain attempt joins. (In a dial whose deadline passed, a round trip is enough, or 30 ms where that is unknown; not so in one that was
+// cancelled.) A plain SYN that was answered by an error, or
 // waited for as long itself, lifts the suspicion.
 //
 // # The rule
@@ -28,7 +29,8 @@ import (
 // the same steps; after such a back-off one failure is enough for the next. A suspicion says nothing about the network, for the address may as well
 // be dead. A network is what shares an IPv4 source address or an IPv6 source prefix of 64 bits.
 //
-// A stall comes after a SYN-ACK, so such success does not clear one. It is cleared by a success after the back-off and as much time again.
+// A stall comes after a SYN-ACK, so such success does not clear one. It is cleared by a success 5 minutes after the back-off or later:
+// a path that swallows data is met again within that time, where it is used at all often, and the rare stall of a healthy server is not.
 //
 // # Others, for comparison
 //
@@ -61,6 +63,7 @@ type Memory struct {
 const (
 	firstBackOff = 5 * time.Minute
 	mostBackOff  = 24 * time.Hour
+	probation    = firstBackOff // after a back-off for a stall; constant, or else the rare stalls of a healthy server would add up
 
 	networkFailures = 3         // so many destinations
 	networkWindow   = time.Hour // within this time
@@ -267,7 +270,7 @@ func (m *Memory) clear(p place, now time.Time) (cleared BackOff, ok bool) {
 		return BackOff{}, false
 	}
 	e.recent = slices.DeleteFunc(e.recent, func(k mark) bool { return !k.stalled })
-	if e.failures > 0 && (e.why != FailureStalled || !now.Before(e.until.Add(backOff(e.failures)))) {
+	if e.failures > 0 && (e.why != FailureStalled || !now.Before(e.until.Add(probation))) {
 		cleared, ok = e.backOff(p), true
 		e.failures, e.until, e.why = 0, time.Time{}, FailureNone
 	}

@@ -141,7 +141,7 @@ func TestStalled(t *testing.T) {
 	m.Stalled(a)
 	m.lasts(a, 10*time.Minute)
 	m.worked(a)
-	m.wait(10*time.Minute - 1)
+	m.wait(5*time.Minute - 1)
 	m.worked(a)
 	if s := m.Snapshot(); len(s) != 1 || s[0].Failures != 2 || s[0].Why != FailureStalled {
 		t.Error(s)
@@ -167,6 +167,20 @@ func TestStalled(t *testing.T) {
 	m.Stalled(plain)
 	m.want(plain, false)
 	m.Stalled(nil)
+}
+
+// A stall that comes later than the probation is a first one again, however long the back-off before was.
+func TestRareStalls(t *testing.T) {
+	m := newMemoryTest(t)
+	a := host(1, 1)
+	for range 3 {
+		for _, d := range []time.Duration{5, 10, 20} { // close together
+			m.Stalled(a)
+			m.lasts(a, d*time.Minute)
+		}
+		m.wait(probation)
+		m.worked(a)
+	}
 }
 
 // A Memory is bounded, and what was not needed for longest goes first.

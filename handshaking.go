@@ -169,9 +169,15 @@ func (s *shaking) sendAlert() {
 	}
 }
 
-// unheard tells whether no byte came in the time after which there is a hedge.
+// unheard tells whether no byte came in the time after which there is a hedge, and no hedge was silent for as long: then
+// it is the server that says nothing.
 func (s *shaking) unheard() bool {
-	return !s.heard && !s.began.IsZero() && time.Since(s.began) >= s.patience
+	return !s.heard && passed(s.began, s.patience) && !(s.pair != nil && passed(s.pair.began(), s.patience))
+}
+
+// passed tells whether a flight left so long ago; t is zero if it did not.
+func passed(t time.Time, patience time.Duration) bool {
+	return !t.IsZero() && time.Since(t) >= patience
 }
 
 // earlyResult notes what the server said about early data.

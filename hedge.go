@@ -58,9 +58,10 @@ type pair struct {
 	done   chan struct{}      // closed when the hedge's goroutine has ended
 
 	mu     sync.Mutex
-	hedge  *shaking // nil until it is connected, or has failed
-	chosen *shaking // the one that goes on; nil: not decided
-	failed bool     // the hedge did not help
+	left   time.Time // when the hedge's hello had left; zero before
+	hedge  *shaking  // nil until it has ended
+	chosen *shaking  // the one that goes on; nil: not decided
+	failed bool      // the hedge did not help
 }
 
 // mayHedge tells whether a hedge may join: SYN data was acknowledged, what
@@ -113,9 +114,19 @@ func (p *pair) runHedge(ctx context.Context, plan plan) {
 	}
 	out.op, out.err = "handshake", errEnded
 	h.raw, h.t, h.out = raw, t, out
+	p.mu.Lock()
+	p.left = time.Now()
+	p.mu.Unlock()
 	h.stop = context.AfterFunc(ctx, func() { reset(raw) })
 	c.trace.handshakeStart(&t.info)
 	h.out.err = h.exchange(ctx)
+}
+
+// began is when the hedge's hello had left; zero if it did not.
+func (p *pair) began() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.left
 }
 
 // end is the end of the hedge's goroutine. A hedge that failed leaves the

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,13 +30,16 @@ func TestGivenUpUnheard(t *testing.T) {
 					d = &Dialer{TLSConfig: o.config(), Early: all, seen: seen{acked: true}}
 					d.TLSConfig.MaxVersion = tls.VersionTLS12
 				}
+				var dials atomic.Int32
 				hedged := make(chan struct{})
-				o.script(func(n int, conn net.Conn) net.Conn {
-					if n == 2 {
+				d.NetDialer = &net.Dialer{ControlContext: func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+					if dials.Add(1) == 2 { // the hedge's own SYN is lost
 						close(hedged)
+						<-ctx.Done()
 					}
-					return &hole{Conn: conn}
-				})
+					return ctx.Err()
+				}}
+				o.script(func(n int, conn net.Conn) net.Conn { return &hole{Conn: conn} })
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				if how == "deadline" {
@@ -90,11 +94,42 @@ func TestUnheard(t *testing.T) {
 		{shaking{began: ago, patience: hedgeMin}, true},
 		{shaking{began: ago, patience: hedgeMin, heard: true}, false},
 		{shaking{began: ago, patience: time.Hour}, false},
+		{shaking{began: ago, patience: hedgeMin, pair: &pair{}}, true},           // there was no hedge yet
+		{shaking{began: ago, patience: hedgeMin, pair: &pair{left: ago}}, false}, // nor did a plain connection hear anything
+		{shaking{began: ago, patience: hedgeMin, pair: &pair{left: time.Now().Add(time.Hour)}}, true},
 		{shaking{}, false}, // its SYN had no data that was acknowledged, or its flight did not leave
 	} {
 		if got := k.s.unheard(); got != k.want {
-			t.Errorf("%+v: %v", k.s, got)
+			t.Errorf("%+v: %v", &k.s, got)
 		}
+	}
+}
+
+// TestHungServer: a server that says nothing to a plain connection either is no sign against Fast Open, wherever its dial was given up.
+func TestHungServer(t *testing.T) {
+	t.Parallel()
+	for _, most := range []uint16{tls.VersionTLS12, 0} {
+		t.Run(fmt.Sprintf("MaxVersion %x", most), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var conns atomic.Int32
+			addr := rawServer(t, func(conn net.Conn) {
+				if conns.Add(1) == 2 {
+					time.AfterFunc(5*hedgeMin, cancel)
+				}
+				io.Copy(io.Discard, conn)
+			})
+			d := &Dialer{TLSConfig: &tls.Config{ServerName: "test.example", MaxVersion: most}, seen: seen{acked: true}}
+			_, err := d.dial(ctx, "tcp", addr)
+			var e *Error
+			if !errors.As(err, &e) || !errors.Is(err, context.Canceled) || !e.Info.Hedged {
+				t.Fatal(err)
+			}
+			if s := d.fastOpen().Snapshot(); len(s) != 0 {
+				t.Errorf("remembered: %v", s)
+			}
+		})
 	}
 }
 

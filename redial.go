@@ -24,7 +24,7 @@ type outcome struct {
 	info        ConnInfo           // of a dial that failed
 	beforeHello bool               // no valid ServerHello came
 	stalled     bool               // a hedge was answered, and no byte came on the connection that it was for
-	unheard     bool               // the dial was given up, and no byte had come in the time after which there is a hedge
+	unheard     bool               // the dial was given up, and no byte had come in the time after which there is a hedge, nor was the hedge silent for as long
 	hedged      bool               // there was a hedge
 	redials     int                // 1 if it was answered first
 	accepted    bool               // the server accepted the early data

@@ -22,7 +22,8 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 		t.info.Early.Reason = EarlyNotAsked
 	}
 	out := outcome{op: "dial"}
-	var began time.Time // when the hello had left; zero unless it was acknowledged in a SYN
+	var began time.Time  // when the hello had left; zero unless it was acknowledged in a SYN
+	var hedged time.Time // and when that of the hedge had; zero: there is none
 	var patience, took time.Duration
 	var transport net.Conn = c.given
 	if transport == nil {
@@ -56,6 +57,9 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 			},
 			hedge: func(ctx context.Context, hello []byte) (net.Conn, error) {
 				conn, _, err := c.dialHello(ctx, beside, &second, hello)
+				if err == nil {
+					hedged = time.Now()
+				}
 				return conn, err
 			},
 			swap: func(conn net.Conn) {
@@ -83,7 +87,7 @@ func (c *Conn) tryStd(ctx context.Context, p plan) outcome {
 		transport.Close()
 		if ctx.Err() != nil {
 			out.err = context.Cause(ctx)
-			out.unheard = took == 0 && !began.IsZero() && time.Since(began) >= patience
+			out.unheard = took == 0 && passed(began, patience) && !passed(hedged, patience)
 		}
 		c.setInfo(t.info)
 		if out.op == "handshake" {

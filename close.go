@@ -14,7 +14,8 @@ import (
 //
 // What was handed over by DialEarly or gathered by Writes is delivered first, whatever the deadlines:
 // Close waits for the handshake and then until it is written, each at most for Dialer.Timeout, unless SetLinger(0) was
-// called. If that failed, before or now, Close returns the error. A Conn that was never written to nor read from sends nothing.
+// called. If that fails, Close returns why, also where it failed after the handshake and before Close; a handshake that failed
+// before is told of by every other call. A Conn that was never written to nor read from sends nothing.
 //
 // An established connection sends close_notify. Servers give their tickets
 // after the handshake, so that a short connection would miss them: where the

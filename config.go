@@ -125,7 +125,8 @@ func engineConfig(config *tls.Config, groups []tls.CurveID) handshake.Config {
 	}
 }
 
-// lockedWriter lets connections share a KeyLogWriter, as crypto/tls does.
+// lockedWriter lets the connections of a Dialer share a KeyLogWriter. (The lock of crypto/tls is one for the whole process, and
+// out of reach.)
 type lockedWriter struct {
 	mu *sync.Mutex
 	w  io.Writer

@@ -61,8 +61,9 @@
 //     SYN-ACK decides (package tfo). Early data that may have left with one attempt is not early on
 //     another.
 //   - SYN data was acknowledged, and then nothing comes for 200 ms (two round
-//     trips, where those take longer; more at a server that is known to be slow): a
-//     plain connection joins, the hedge. It sends a ClientHello without early data, and
+//     trips, where those take longer; more at a server that is known to be slow;
+//     in a dial with a deadline a third of the time that is left, or less, if that is sooner, but not less than one
+//     round trip): a plain connection joins, the hedge. It sends a ClientHello without early data, and
 //     the connection whose server says a valid ServerHello first goes on; the other is closed. So
 //     a slow server sees a second ClientHello, and its application nothing of it. Where the NetDialer's LocalAddr has a
 //     port, which two connections cannot share, there is no hedge: after 10 round trips of
@@ -73,7 +74,8 @@
 //     [ErrEarlyDataUncertain] instead, and nothing joins a connection that early data went over.
 //
 // After a valid ServerHello nothing is dialled again, however long the answer takes. Where Fast Open did
-// harm it is left alone for a while (tfo.Memory), also when the dial was given up while its hedge had no answer yet; and so is early data to a
+// harm it is left alone for a while (tfo.Memory), also when the dial was given up while its hedge had no answer yet, unless that
+// had waited for one as long as the connection before it was there; and so is early data to a
 // host that broke on it (5 minutes).
 //
 // # Which groups are offered

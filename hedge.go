@@ -14,8 +14,9 @@ import (
 // A hedge is a plain connection beside one whose SYN carried data: something on
 // the path acknowledged that, and then let nothing through any more, or the
 // server is slow. Nobody can tell which, so both may go on until one of them hears
-// a valid ServerHello. Until then the hedge sends a ClientHello and nothing
-// else, so that it costs a slow server a handshake, and the application nothing.
+// a valid ServerHello or HelloRetryRequest (where crypto/tls runs the connection: anything). Until then the
+// hedge sends a ClientHello and nothing else, but for the alert that answers what is invalid, so that it costs a
+// slow server a handshake at most, and its application sees nothing of it.
 //
 // The first answer would be here one round trip after the SYN. A dial that falls
 // into such a hole has its answer after one round trip, the wait, and the three

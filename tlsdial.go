@@ -18,7 +18,8 @@ import (
 // complete.
 //
 // Sessions are kept by Dialers, so that a program that dials a server more
-// than once wants a Dialer.
+// than once wants a Dialer. So are locks: a config's KeyLogWriter must be safe for concurrent use
+// if connections of several calls may use it at once.
 func Dial(network, addr string, config *tls.Config) (*Conn, error) {
 	d := &Dialer{TLSConfig: config}
 	c, err := d.dial(context.Background(), network, addr)
@@ -34,7 +35,8 @@ func Dial(network, addr string, config *tls.Config) (*Conn, error) {
 type Dialer struct {
 	// TLSConfig is used as tls.Dialer.Config is: nil means the zero config. It
 	// is cloned and never changed. The package documentation says what becomes
-	// of each of its fields.
+	// of each of its fields. A KeyLogWriter that several Dialers share must be safe for
+	// concurrent use, unless WithTLSConfig made them of one another.
 	TLSConfig *tls.Config
 
 	// NetDialer is used as tls.Dialer.NetDialer is: its Timeout, Deadline,
@@ -226,9 +228,10 @@ func (c *Conn) dialEarly(ctx context.Context, early []byte) (*Conn, error) {
 }
 
 // DialDeferred returns at once, for clients that take a custom dialer. The
-// first Write dials. Only the hello is early, and writes wait for the
-// handshake, unless Dialer.Early calls what is written first *replayable*. A
-// Read that comes before any Write gives it ReadGrace, then dials. Close
+// first Write dials. Without Dialer.Early only the hello is early, and Writes wait for the
+// handshake. With it, what is written before the dial (see Cork), at most 16 KiB, is copied and does not wait,
+// whatever Early returns; what Early calls *replayable* may be early. What is more, or
+// is written later, waits for the handshake. A Read that comes before any Write gives it ReadGrace, then dials. Close
 // without a Write sends nothing. Errors of the dial come from every later call
 // on the Conn.
 //

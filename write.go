@@ -10,7 +10,7 @@ import (
 )
 
 // Write writes application data. A Conn whose handshake is not complete waits
-// for it, within the write deadline: a deadline that passes then harms nothing, and the Write may be
+// for it, and for what was handed over before, within the write deadline: a deadline that passes then harms nothing, and the Write may be
 // tried again. One that passes later leaves a record half sent, so that
 // every later Write returns the same error, as with *tls.Conn. The n of a Write that fails counts the whole records that
 // were sent; it is 0 only if the transport took nothing, and so 1 where it took a part of the first record. (Where crypto/tls runs

@@ -61,9 +61,8 @@ type Conn struct {
 
 	wmu      sync.Mutex // the write half, once established and nothing is owed
 	sealer   *handshake.Sealer
-	sent     int64 // bytes of application data, for the record size
 	werr     error // why nothing can be written any more; crypto/tls keeps its own, and this is deliver's then
-	large    bool  // records are large from the start
+	sent     int32 // bytes of application data, as long as records are small
 	shutdown bool  // close_notify was sent
 }
 

@@ -286,7 +286,10 @@ func (s *shaking) complete() error {
 	flight := engine.AppendOutput(nil)
 	sealer, opener := engine.Split()
 	opener.Release()
-	c.sealer, c.opener, c.large = sealer, opener, c.config.DynamicRecordSizingDisabled
+	c.sealer, c.opener = sealer, opener
+	if c.config.DynamicRecordSizingDisabled {
+		c.sent = smallRecords
+	}
 	n := 0
 	if s.slow == nil {
 		n = min(len(rest), maxUnread)

@@ -157,11 +157,11 @@ func (c *Conn) seal(dst, p []byte) []byte {
 // record_size_limit gets that much in several.)
 func (c *Conn) sealRecord(dst, p []byte) ([]byte, int) {
 	size := largeRecord
-	if c.sent < smallRecords && !c.large {
-		size = smallRecord
+	if c.sent < smallRecords {
+		size = min(smallRecord, len(p))
+		c.sent += int32(size)
 	}
 	size = min(size, len(p))
-	c.sent += int64(size)
 	return c.sealer.Seal(dst, p[:size]), size
 }
 

@@ -110,7 +110,8 @@ func TestIdleMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Log(res)
-		if res.ours > most*res.theirs {
+		const spread = 32 // bytes by which the count of a connection varies from run to run
+		if res.ours > most*res.theirs+spread {
 			t.Errorf("%s: %.0f bytes, crypto/tls %.0f", i.name, res.ours, res.theirs)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tlstfo/tlstfo/internal/netlab"
 )
 
 // openTerminal returns the two ends of a terminal.
@@ -17,7 +19,7 @@ func openTerminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip(err)
+		netlab.Missing(t, "a pseudo-terminal: "+err.Error())
 	}
 	t.Cleanup(func() { screen.Close() })
 	fd := int(screen.Fd())
@@ -26,11 +28,11 @@ func openTerminal(t *testing.T) (screen, tty *os.File) {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	}
 	if err != nil {
-		t.Skip(err)
+		netlab.Missing(t, "a pseudo-terminal: "+err.Error())
 	}
 	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip(err)
+		netlab.Missing(t, "a pseudo-terminal: "+err.Error())
 	}
 	t.Cleanup(func() { tty.Close() })
 	return screen, tty

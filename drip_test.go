@@ -99,18 +99,7 @@ func TestSlowDripPhases(t *testing.T) {
 }
 
 func testSlowDrip(t *testing.T, records int, keys, early bool) {
-	ca, err := testpeer.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("test.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := testpeer.New(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca, _, server := newPeer(t)
 	var log lockedBuffer
 	d := &Dialer{TLSConfig: &tls.Config{RootCAs: ca.Pool(), ServerName: "test.example", KeyLogWriter: &log}, Timeout: time.Minute, Early: all}
 	var served sync.WaitGroup
@@ -138,7 +127,7 @@ func testSlowDrip(t *testing.T, records int, keys, early bool) {
 			t.Fatal(err)
 		}
 	}
-	err = c.Handshake()
+	err := c.Handshake()
 	if took := time.Since(start); !errors.Is(err, ErrTimeout) || took < d.Timeout || took > d.Timeout+time.Second {
 		t.Errorf("%v after %v", err, took)
 	}

@@ -40,6 +40,21 @@ func (v visit) early() string { return v.data[:v.info.EarlyBytes] }
 
 func newOrigin(t testing.TB) *origin {
 	t.Helper()
+	ca, cert, s := newPeer(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &origin{Server: s, ca: ca, cert: cert, addr: l.Addr().String(), visits: make(chan visit, 100), failed: make(chan error, 100)}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(originListener{l, o}, o.handle, func(err error) { o.failed <- err }) }()
+	t.Cleanup(func() { s.Close(); <-done })
+	return o
+}
+
+// newPeer makes a 0-RTT server for test.example that does not listen yet.
+func newPeer(t testing.TB) (*testpeer.Authority, tls.Certificate, *testpeer.Server) {
+	t.Helper()
 	ca, err := testpeer.NewAuthority()
 	if err != nil {
 		t.Fatal(err)
@@ -52,15 +67,7 @@ func newOrigin(t testing.TB) *origin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &origin{Server: s, ca: ca, cert: cert, addr: l.Addr().String(), visits: make(chan visit, 100), failed: make(chan error, 100)}
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(originListener{l, o}, o.handle, func(err error) { o.failed <- err }) }()
-	t.Cleanup(func() { s.Close(); <-done })
-	return o
+	return ca, cert, s
 }
 
 func (o *origin) handle(c *testpeer.ServerConn) {

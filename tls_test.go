@@ -74,25 +74,7 @@ func (a *authority) issue(change func(*x509.Certificate), names ...string) tls.C
 // connection. It returns its address.
 func stdServer(t testing.TB, config *tls.Config, handle func(*tls.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(10 * time.Second))
-				handle(tls.Server(conn, config))
-			}()
-		}
-	}()
-	return l.Addr().String()
+	return rawServer(t, func(conn net.Conn) { handle(tls.Server(conn, config)) })
 }
 
 // echo sends everything back.

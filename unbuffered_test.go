@@ -24,18 +24,7 @@ type pipeOrigin struct {
 
 func newPipeOrigin(t *testing.T) *pipeOrigin {
 	t.Helper()
-	ca, err := testpeer.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("test.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := testpeer.New(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca, _, s := newPeer(t)
 	d := &Dialer{Early: all, TLSConfig: &tls.Config{RootCAs: ca.Pool(), ServerName: "test.example"}}
 	start := time.Now()
 	d.clock.read = func() stamp { // that of the bubble, if there is one

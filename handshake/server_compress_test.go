@@ -187,19 +187,7 @@ func TestServerCompressionExtension(t *testing.T) {
 			}
 			hello := firstHello(t, client)
 			hello.set(extCompressCertificate, c.data)
-			s, err := NewServer(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			records := appendPlaintext(nil, recordHandshake, 0x0301, hello.marshal())
-			if c.fault != 0 {
-				failsWith(t, c.name, s, testTime, records, c.fault, StateClientHello)
-				continue
-			}
-			s.Feed(records)
-			if _, err := s.Next(testTime); err != nil || s.State() != StateFinished {
-				t.Errorf("%s: %v, %v", c.name, err, s.State())
-			}
+			meets(t, c.name, cfg, hello, c.fault)
 		}
 	}
 }

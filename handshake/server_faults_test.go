@@ -182,19 +182,25 @@ func TestServerHelloFaults(t *testing.T) {
 	} {
 		hello := firstHello(t, c.cfg)
 		c.edit(hello)
-		s, err := NewServer(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		records := appendPlaintext(nil, recordHandshake, 0x0301, hello.marshal())
-		if c.fault != 0 {
-			failsWith(t, c.name, s, testTime, records, c.fault, StateClientHello)
-			continue
-		}
-		s.Feed(records)
-		if _, err := s.Next(testTime); err != nil || s.State() != StateFinished {
-			t.Errorf("%s: %v, %v", c.name, err, s.State())
-		}
+		meets(t, c.name, cfg, hello, c.fault)
+	}
+}
+
+// meets gives a server a first hello, which it must answer, or refuse with a fault.
+func meets(t *testing.T, name string, cfg *ServerConfig, hello *clientHello, fault Fault) {
+	t.Helper()
+	s, err := NewServer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := appendPlaintext(nil, recordHandshake, 0x0301, hello.marshal())
+	if fault != 0 {
+		failsWith(t, name, s, testTime, records, fault, StateClientHello)
+		return
+	}
+	s.Feed(records)
+	if _, err := s.Next(testTime); err != nil || s.State() != StateFinished {
+		t.Errorf("%s: %v, %v", name, err, s.State())
 	}
 }
 

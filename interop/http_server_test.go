@@ -146,3 +146,27 @@ func (s *site) requests() (all []requested) {
 	}
 	return all
 }
+
+// safely stops the site, and fails the test if anything but a GET came early, or came twice without having come early. It returns how many requests
+// there were, and how many came early.
+func (s *site) safely() (requests, early int) {
+	s.t.Helper()
+	times, wasEarly := map[string]int{}, map[string]bool{}
+	for _, r := range s.requests() {
+		times[r.Request]++
+		if r.Early != "1" {
+			continue
+		}
+		early++
+		wasEarly[r.Request] = true
+		if !strings.HasPrefix(r.Request, "GET ") {
+			s.t.Errorf("%q came early", r.Request)
+		}
+	}
+	for request, n := range times {
+		if n > 1 && !(n == 2 && wasEarly[request]) {
+			s.t.Errorf("%q came %d times", request, n)
+		}
+	}
+	return len(times), early
+}
